@@ -1,0 +1,1 @@
+"""The connector SDK: inbound and sender contracts, registry, poller host, checkpoints."""

@@ -1,0 +1,1 @@
+"""The contract: events, commands, topics, keys, ids."""

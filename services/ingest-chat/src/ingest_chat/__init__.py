@@ -1,0 +1,1 @@
+"""Slack and web chat in (channels follow)."""

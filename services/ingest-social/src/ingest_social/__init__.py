@@ -1,0 +1,1 @@
+"""Social and messaging networks in (channels follow)."""

@@ -1,0 +1,1 @@
+"""Intakes and outcomes, identity, conversations, timeline, REST API."""
