@@ -1,0 +1,1 @@
+"""The bus: one port, adapters held to one behaviour suite."""

@@ -1,0 +1,1 @@
+"""Real and scripted servers for tests; the product itself imports nothing from here."""
