@@ -1,0 +1,59 @@
+"""The `threadline` command: puts its verbs together and turns every failure into one line. What a verb does stands in `commands/`."""
+
+import os
+import sys
+import traceback
+
+import typer
+
+from threadline_cli.commands import conversations
+from threadline_cli.failures import describe_failure
+from threadline_cli.output import notes
+
+__all__ = ["create_app", "run"]
+
+
+def create_app() -> typer.Typer:
+    """The command with all its verbs; importing them connects to nothing."""
+    app = typer.Typer(
+        name="threadline",
+        help="Every customer message on one timeline, and the answers back out.",
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback(invoke_without_command=True)
+    def threadline(context: typer.Context) -> None:
+        if context.invoked_subcommand is None:
+            typer.echo(context.get_help())
+
+    for register in (conversations.register,):
+        register(app)
+    return app
+
+
+def _verb(arguments: list[str]) -> str:
+    words = ["threadline"]
+    if arguments and not arguments[0].startswith("-"):
+        words.append(arguments[0])
+    return " ".join(words)
+
+
+def run() -> None:
+    """The entry point; ends the process with 0 done, 1 the answer is no, 2 wrong use or configuration."""
+    arguments = sys.argv[1:]
+    try:
+        status = create_app()(args=arguments, standalone_mode=False)
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has gone: not an error, and nothing may be written at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    except (Exception, KeyboardInterrupt) as error:
+        if os.environ.get("THREADLINE_LOG__LEVEL", "").lower() == "debug":
+            traceback.print_exception(error)
+        failure = describe_failure(error, _verb(arguments))
+        notes().print(f"threadline: {failure.line}", style="red", soft_wrap=True, markup=False)
+        status = failure.status
+    sys.exit(status if isinstance(status, int) else 0)
