@@ -22,6 +22,7 @@ from threadline_runtime.testing.requirements import find_program, require_progra
 
 _OAUTH_SECRET = b"threadline-test-secret-threadline-test"
 _PASSWORD_SECONDS = 10.0
+_NOT_FOUND, _REFUSED = 68, 77
 
 __all__ = ["Dovecot", "require_dovecot"]
 
@@ -41,7 +42,7 @@ class Dovecot:
 
     def __init__(self, users: Mapping[str, str]) -> None:
         # Dovecot's own users must read the folder, and socket paths are short: so /tmp, not pytest's deep folders.
-        self.folder = Path(tempfile.mkdtemp(prefix="threadline-dovecot-", dir="/tmp"))  # noqa: S108
+        self.folder = Path(tempfile.mkdtemp(prefix="threadline-dovecot-", dir="/tmp"))
         self.folder.chmod(0o755)
         self.users = dict(users)
         self.ports = DovecotPorts(*free_ports(4))
@@ -62,6 +63,11 @@ class Dovecot:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and neither stopped nor killed."""
+        return self._process.running
+
     def start(self) -> None:
         """Start, or start again after `stop` or `kill`, on the same ports with the same mails."""
         self._process.start([self.ports.imap, self.ports.imaps, self.ports.lmtp, self.ports.auth])
@@ -78,7 +84,7 @@ class Dovecot:
 
     def close(self) -> None:
         """Stop and remove the folder with all mails. A second call does nothing."""
-        self._process.stop()
+        self._process.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def append(self, user: str, folder: str, mail: bytes) -> None:
@@ -93,7 +99,7 @@ class Dovecot:
         # The first file makes Dovecot lay out the Maildir with its owner.
         self._doveadm("mailbox", "status", "-u", user, "messages", "INBOX")
         count = 0
-        for count, mail in enumerate(mails, start=1):  # noqa: B007 - the last count is the answer
+        for count, mail in enumerate(mails, start=1):
             target = new / f"{time.time_ns()}.{count:08d}.append"
             staged = self._home(user) / "Maildir" / "tmp" / target.name
             staged.write_bytes(mail)
@@ -138,9 +144,17 @@ class Dovecot:
         self._doveadm("mailbox", "update", "-u", user, "--uid-validity", str(before + 1), folder)
         return self.uid_validity(user, folder)
 
+    def empty(self, user: str) -> None:
+        """Remove every mail and every folder but the INBOX, so that the next test starts afresh."""
+        self._doveadm("expunge", "-u", user, "mailbox", "*", "all")
+        for folder in sorted(self.folders(user), reverse=True):
+            if folder != "INBOX":
+                # A parent that holds no mails is only a name and goes with its last child.
+                self._doveadm("mailbox", "delete", "-u", user, "-s", folder, allowed=(0, _NOT_FOUND))
+
     def disconnect(self, user: str) -> None:
         """Cut every session of a user, in the middle of whatever it does."""
-        self._doveadm("kick", user, allowed=(0, 68))
+        self._doveadm("kick", user, allowed=(0, _NOT_FOUND))
 
     def set_password(self, user: str, password: str) -> None:
         """Change a user's password and wait until it counts; sessions that are logged in stay."""
@@ -167,7 +181,7 @@ class Dovecot:
         return self._process.log_tail(lines)
 
     def _accepts(self, user: str, password: str) -> bool:
-        return b"auth succeeded" in self._doveadm("auth", "test", user, password, allowed=(0, 77))
+        return b"auth succeeded" in self._doveadm("auth", "test", user, password, allowed=(0, _REFUSED))
 
     def _home(self, user: str) -> Path:
         return self.folder / "mail" / user

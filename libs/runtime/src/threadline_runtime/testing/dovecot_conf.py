@@ -31,7 +31,7 @@ base_dir = {folder}/run
 state_dir = {folder}/state
 instance_name = {folder.name}
 log_path = {folder}/dovecot.log
-auth_failure_delay = 1 secs
+auth_failure_delay = 0
 protocols = imap lmtp
 listen = {LOOPBACK}
 mail_location = maildir:~/Maildir
@@ -95,8 +95,12 @@ service auth {{
     port = {ports.auth}
   }}
 }}
+# Without its penalty for failed logins a test of a wrong password would slow the tests after it.
 service anvil {{
   chroot =
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service stats {{
   chroot =

@@ -28,7 +28,7 @@ class Postfix:
     """One Postfix for the users of one Dovecot. Use it as a context manager, or call `start` and `close`."""
 
     def __init__(self, dovecot: Dovecot) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="threadline-postfix-", dir="/tmp"))  # noqa: S108 - short and readable
+        self.folder = Path(tempfile.mkdtemp(prefix="threadline-postfix-", dir="/tmp"))
         self.folder.chmod(0o755)
         self.ports = PostfixPorts(*free_ports(3))
         self._dovecot = dovecot
@@ -46,6 +46,11 @@ class Postfix:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and neither stopped nor killed."""
+        return self._process.running
+
     def start(self) -> None:
         """Start, or start again after `stop` or `kill`, on the same ports with the same queue."""
         self._process.start([self.ports.smtp, self.ports.submission, self.ports.submissions])
@@ -60,7 +65,7 @@ class Postfix:
 
     def close(self) -> None:
         """Stop and remove the folder with the queue. A second call does nothing."""
-        self._process.stop()
+        self._process.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def log_tail(self, lines: int = 40) -> str:

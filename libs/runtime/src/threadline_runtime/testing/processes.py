@@ -102,7 +102,6 @@ class ServerProcess:
                 raise ServerNotReadyError(f"{self._command[0]} does not listen on port {port}:\n{self.log_tail()}")
             time.sleep(_POLL_SECONDS)
 
-
     def _wait_until_silent(self) -> None:
         # The kernel ends the killed children one by one; until the last is gone the ports still take connections.
         deadline = time.monotonic() + _SILENT_SECONDS
