@@ -1,0 +1,1 @@
+"""Pure rules of the timeline: no I/O, no clock, no environment."""

@@ -1,0 +1,1 @@
+"""Where the timeline is kept: one port, adapters held to one behaviour suite."""

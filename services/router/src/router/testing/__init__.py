@@ -1,0 +1,1 @@
+"""What adapters of the router's stores must pass."""
