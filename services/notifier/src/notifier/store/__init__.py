@@ -1,0 +1,1 @@
+"""Where deliveries and lanes are kept: a port and its adapters."""

@@ -1,0 +1,1 @@
+"""Behaviour suites that every adapter of the notifier's ports has to pass."""
