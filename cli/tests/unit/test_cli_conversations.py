@@ -1,5 +1,6 @@
 """The API from a terminal: pages are walked, JSON Lines are pure, refusals become statuses, bubbles read well."""
 
+import io
 import json
 from datetime import UTC, datetime
 
@@ -50,7 +51,7 @@ def entry(**changes: object) -> Entry:
 
 
 def drawn(*entries: Entry) -> str:
-    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115 - the console keeps it
+    console = Console(width=100, record=True, file=io.StringIO())
     for line in rendering.timeline_lines(entries, width=100, zone=UTC):
         console.print(line)
     return console.export_text()
