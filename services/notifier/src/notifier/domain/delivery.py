@@ -156,7 +156,9 @@ def _deferred(delivery: Delivery, outcome: Deferred, now: datetime, roll: float)
         rank = DeliveryRank.UNCERTAIN if delivery.unknown_outcomes else DeliveryRank.FAILED_CALL
         hours = int((now - since) / timedelta(hours=1))
         return _ended(counted, rank, replace(outcome, reason=f"gave up after {hours} h: {outcome.reason}"), now)
-    delay = backoff.retry_delay(counted.deferrals, outcome.retry_after, roll)
+    # Of an account that cannot be reached no delivery waits longer than the account itself does.
+    delay_of = backoff.account_pause if outcome.whole_account else backoff.retry_delay
+    delay = delay_of(counted.deferrals, outcome.retry_after, roll)
     return replace(_ended(counted, counted.rank, outcome, now), next_try_at=now + delay)
 
 
