@@ -1,21 +1,82 @@
-# What there is to do: `make` lists it. Each verb is the same on every machine.
+# The verbs of this repository; `make` lists them. `make demo` and `make test` start from a bare checkout.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
 
 VENV := .venv
-PY := $(VENV)/bin/python
-STAMP := $(VENV)/.setup-done
-MEMBERS := libs/events libs/runtime libs/connectors services/ingest-email services/ingest-chat services/ingest-social services/router services/notifier cli
+PYTHON := $(VENV)/bin/python
+PYTEST := $(VENV)/bin/pytest
+READY := $(VENV)/.ready
+MEMBERS := libs/events libs/runtime libs/connectors services/ingest-email services/ingest-chat \
+	services/ingest-social services/router services/notifier cli
+FAULTS ?= full
 
-.PHONY: help
+.PHONY: help setup lint type test test-integration e2e faults faults-check bench demo up servers generate check \
+	new-channel images
+
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: setup
-setup: $(STAMP) ## make .venv with everything installed (again only when requirements changed)
+setup: $(READY) ## make .venv with everything installed; does nothing while the requirements are unchanged
 
-$(STAMP): requirements/dev.txt requirements/members.txt $(addsuffix /pyproject.toml,$(MEMBERS))
+$(READY): requirements/dev.txt requirements/members.txt $(MEMBERS:%=%/pyproject.toml) tools/make_venv.sh
 	@bash tools/make_venv.sh $(VENV)
 	@touch $@
+
+lint: $(READY) ## check style, import direction, generated files and the layout of the tree
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/lint-imports
+	@$(PYTHON) -m threadline_events.schemas --check
+	@$(PYTHON) tools/check_tree.py
+
+type: $(READY) ## check types, member by member
+	@failed=; for part in $(MEMBERS:%=%/src) tools; do \
+		echo "mypy $$part"; $(VENV)/bin/mypy --strict "$$part" || failed=1; \
+	done; [ -z "$$failed" ]
+
+test: $(READY) ## run every test but the faults; missing real servers are skipped by name
+	@$(PYTEST) -m "not faults"
+
+test-integration: $(READY) ## run the tests against real servers only
+	@$(PYTEST) -m integration
+
+e2e: $(READY) ## run the whole way in and out
+	@$(PYTEST) tests/e2e
+
+faults: $(READY) ## kill processes under load and look for anything lost or doubled; FAULTS=short for a quick run
+	@THREADLINE_FAULTS=$(FAULTS) $(PYTEST) tests/faults -m faults -s
+
+faults-check: $(READY) ## seed eight faults and see that each turns the faults suite red
+	@$(call existing,tests/faults/check.py,the check of the faults suite is not written yet)
+	@$(PYTHON) tests/faults/check.py
+
+bench: $(READY) ## measure against floors in one run; results go to docs/performance.md
+	@$(call existing,benchmarks/run.py,the benchmarks are not written yet)
+	@$(PYTHON) benchmarks/run.py
+
+demo: $(READY) ## show the whole way on this machine: a mail server, a customer, the page; works offline
+	@$(VENV)/bin/threadline demo
+
+up: $(READY) ## run every service in one process on SQLite in ./data
+	@$(VENV)/bin/threadline up
+
+generate: $(READY) ## write the generated files again
+	@$(PYTHON) -m threadline_events.schemas
+
+check: lint type test ## what must pass before a commit is pushed
+
+servers: ## (later) start Kafka and MongoDB on loopback
+	@$(call later,make servers,Kafka and MongoDB)
+
+new-channel: ## (later) write the first files of a new channel
+	@$(call later,make new-channel,the second channel)
+
+images: ## (later) build the container images
+	@$(call later,make images,Kubernetes and compose)
+
+# A verb that cannot do its work says so in one line and fails; it never pretends.
+later = echo "$(1): comes with $(2); see docs/roadmap.md" >&2; exit 2
+existing = test -e $(1) || { echo "$(2): $(1) is missing; see docs/roadmap.md" >&2; exit 2; }
