@@ -1,0 +1,215 @@
+"""The whole way: real mail in by Dovecot and Postfix, one timeline, the answer out, on `threadline up` as a process of its own."""
+
+import email
+import imaplib
+import itertools
+import time
+from collections.abc import Iterator
+from email import policy
+from email.message import EmailMessage
+from email.utils import format_datetime, localtime, parseaddr
+from pathlib import Path
+
+import pytest
+from threadline_cli.testing.standalone import MailAccount, Standalone, accounts_file, threadline
+from threadline_runtime.testing.mail_world import ANN, BOB, OTHER_BRAND, SALES, SUPPORT, MailWorld
+
+pytestmark = [pytest.mark.e2e, pytest.mark.integration]
+ACCOUNTS = (
+    MailAccount("acme-support", "acme", SUPPORT),
+    MailAccount("acme-sales", "acme", SALES),
+    MailAccount("globex-support", "globex", OTHER_BRAND),
+)
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def up(tmp_path: Path, mail_world: MailWorld) -> Iterator[Standalone]:
+    configuration = accounts_file(tmp_path / "threadline.yaml", mail_world, ACCOUNTS)
+    with Standalone(tmp_path / "data", configuration) as running:
+        yield running
+
+
+def mail(sender: str, to: str, text: str, *, subject: str = "Where is my order?", **headers: str) -> EmailMessage:
+    made = EmailMessage(policy=policy.SMTP)
+    made["From"], made["To"], made["Subject"] = sender, to, subject
+    made["Date"] = format_datetime(localtime())
+    made["Message-ID"] = f"<{next(_numbers)}.{time.time_ns()}@client.test>"
+    for name, value in headers.items():
+        made[name.replace("_", "-")] = value
+    made.set_content(text)
+    return made
+
+
+def answer_to(answered: EmailMessage, sender: str, text: str) -> EmailMessage:
+    """As a mail client answers: to Reply-To, threaded on Message-ID and References."""
+    references = f"{answered['References'] or ''} {answered['Message-ID']}".strip()
+    to = str(answered["Reply-To"] or answered["From"])
+    return mail(sender, to, text, subject=f"Re: {answered['Subject']}", In_Reply_To=str(answered["Message-ID"]), References=references)
+
+
+def received(world: MailWorld, user: str, count: int = 1) -> EmailMessage:
+    """The newest of `count` mails in a user's mailbox."""
+    return email.message_from_bytes(world.wait_for(user, count)[-1], policy=policy.SMTP)
+
+
+def address_of(message: EmailMessage, header: str) -> str:
+    return parseaddr(str(message[header]))[1]
+
+
+def test_a_mail_becomes_a_conversation_and_the_answer_comes_back_threaded(up: Standalone, mail_world: MailWorld) -> None:
+    """P1, P4: in by SMTP, out by SMTP, the customer's answer in the same conversation."""
+    asked = mail(f"Ann Lee <{ANN}>", SUPPORT, "My parcel is late.")
+    began = time.monotonic()
+    mail_world.send(asked, ANN, [SUPPORT])
+    conversation = up.conversation_with("My parcel is late.")
+    print(f"from SMTP to GET /v1/conversations: {time.monotonic() - began:.3f} s")
+    entry = up.timeline(conversation.conversation_id)[0]
+    assert conversation.subject == "Where is my order?"
+    assert conversation.status == "open"
+    assert (entry.author.identity, entry.author.display_name) == (f"email:{ANN}", "Ann Lee")
+    assert entry.accounts == ("acme-support",)
+
+    began = time.monotonic()
+    reply = up.reply(conversation.conversation_id, "It is on its way.", key="k-1")
+    assert reply.state == "queued"
+    answer = received(mail_world, ANN)
+    print(f"from POST /replies to the customer's mailbox: {time.monotonic() - began:.3f} s")
+    assert answer["In-Reply-To"] == asked["Message-ID"]
+    assert str(answer["References"]).split()[-1] == asked["Message-ID"]
+    assert answer["Subject"] == "Re: Where is my order?"
+    assert address_of(answer, "From") == SUPPORT
+    assert address_of(answer, "To") == ANN
+    assert address_of(answer, "Reply-To").startswith("support+")
+    body = answer.get_body(("plain",))
+    assert body is not None
+    assert "It is on its way." in body.get_content()
+    up.until("the tick", lambda: any(each.state == "sent" for each in up.timeline(conversation.conversation_id)))
+
+    mail_world.send(answer_to(answer, ANN, "Thank you so much."), ANN, [address_of(answer, "Reply-To")])
+    up.entry_with(conversation.conversation_id, "Thank you so much.")
+    assert len(up.conversations()) == 1
+    assert [each.direction for each in up.timeline(conversation.conversation_id)] == ["inbound", "outbound", "inbound"]
+
+
+def test_the_same_reply_request_twice_is_sent_once(up: Standalone, mail_world: MailWorld) -> None:
+    """P2, P4: an Idempotency-Key makes a reply once."""
+    mail_world.send(mail(ANN, SUPPORT, "Hello?"), ANN, [SUPPORT])
+    conversation = up.conversation_with("Hello?")
+    first = up.reply(conversation.conversation_id, "Hi Ann.", key="same")
+    again = up.reply(conversation.conversation_id, "Hi Ann.", key="same")
+    assert first.message_id == again.message_id
+    up.reply(conversation.conversation_id, "A second one.", key="other")
+    assert len(mail_world.wait_for(ANN, 2)) == 2
+
+
+def test_another_address_joins_by_the_signed_reply_address(up: Standalone, mail_world: MailWorld) -> None:
+    """P7: who answers from elsewhere is a participant of the case, not a new customer's case."""
+    mail_world.send(mail(ANN, SUPPORT, "Order 4711 please."), ANN, [SUPPORT])
+    conversation = up.conversation_with("Order 4711 please.")
+    up.reply(conversation.conversation_id, "Where to?", key="k-1")
+    signed = address_of(received(mail_world, ANN), "Reply-To")
+    # No threading headers at all: only the signed address says where it belongs.
+    mail_world.send(mail(BOB, signed, "To my office, says Bob.", subject="the address"), BOB, [signed])
+    entry = up.entry_with(conversation.conversation_id, "To my office, says Bob.")
+    assert entry.author.identity == f"email:{BOB}"
+    assert entry.party == up.timeline(conversation.conversation_id)[0].party
+    assert len(up.conversations()) == 1
+
+
+def test_a_colleagues_own_case_stays_his(up: Standalone, mail_world: MailWorld) -> None:
+    """P7: Bob, who joined Ann's case, opens his own with a new mail, and Ann's case does not show it."""
+    mail_world.send(mail(ANN, SUPPORT, "Ann's case."), ANN, [SUPPORT])
+    hers = up.conversation_with("Ann's case.")
+    up.reply(hers.conversation_id, "Answer to Ann.", key="k-1")
+    answer = received(mail_world, ANN)
+    mail_world.send(answer_to(answer, BOB, "Bob joins."), BOB, [address_of(answer, "Reply-To")])
+    up.entry_with(hers.conversation_id, "Bob joins.")
+    mail_world.send(mail(BOB, SUPPORT, "Bob's own case.", subject="My invoice"), BOB, [SUPPORT])
+    his = up.conversation_with("Bob's own case.")
+    assert his.conversation_id != hers.conversation_id
+    assert not any("own case" in (entry.text or "") for entry in up.timeline(hers.conversation_id))
+    assert [entry.text.strip() for entry in up.timeline(his.conversation_id) if entry.text] == ["Bob's own case."]
+
+
+def test_the_same_mail_twice_and_in_two_mailboxes_is_one_entry_and_in_two_brands_two(up: Standalone, mail_world: MailWorld) -> None:
+    """P2: one provider message is one entry, naming both accounts; brands never share."""
+    same = mail(ANN, f"{SUPPORT}, {SALES}, {OTHER_BRAND}", "To everybody.")
+    for _ in range(2):
+        mail_world.send(same, ANN, [SUPPORT, SALES, OTHER_BRAND])
+    for mailbox in (SUPPORT, SALES, OTHER_BRAND):
+        mail_world.wait_for(mailbox, 2)
+
+    def both_accounts() -> bool:
+        found = [entry for each in up.conversations(brand="acme") for entry in up.timeline(each.conversation_id)]
+        return bool(found) and set(found[0].accounts) == {"acme-support", "acme-sales"}
+
+    up.until("the entry with both accounts", both_accounts)
+    up.until("the other brand's entry", lambda: up.conversations(brand="globex"))
+    # A mail behind the copies has passed: so the copies have passed, too.
+    for mailbox in (SUPPORT, SALES, OTHER_BRAND):
+        mail_world.send(mail(BOB, mailbox, f"behind, for {mailbox}", subject=f"behind {mailbox}"), BOB, [mailbox])
+    up.until("what came behind", lambda: sum(len(up.timeline(each.conversation_id)) for each in up.conversations()) >= 5)
+    texts = [(each.brand, (entry.text or "").strip()) for each in up.conversations() for entry in up.timeline(each.conversation_id)]
+    assert sorted(texts).count(("acme", "To everybody.")) == 1
+    assert sorted(texts).count(("globex", "To everybody.")) == 1
+
+
+def test_a_forged_from_with_a_foreign_reply_to_gets_nothing(up: Standalone, mail_world: MailWorld) -> None:
+    """P4: the answer goes to the From address, never to the Reply-To that anybody can write."""
+    mail_world.send(mail(ANN, SUPPORT, "Send me my data.", Reply_To=BOB), BOB, [SUPPORT])
+    conversation = up.conversation_with("Send me my data.")
+    entry = up.timeline(conversation.conversation_id)[0]
+    assert entry.verified is False
+    up.reply(conversation.conversation_id, "Here is your data.", key="k-1")
+    answer = received(mail_world, ANN)
+    assert address_of(answer, "To") == ANN
+    assert mail_world.dovecot.messages(BOB) == []
+
+
+def test_a_mail_appended_by_doveadm_and_by_a_second_client_is_read(up: Standalone, mail_world: MailWorld) -> None:
+    """P6: however a mail came into the mailbox."""
+    mail_world.dovecot.append(SUPPORT, "INBOX", mail(ANN, SUPPORT, "By doveadm.").as_bytes())
+    up.conversation_with("By doveadm.")
+    with imaplib.IMAP4("127.0.0.1", mail_world.dovecot.ports.imap) as client:
+        client.login(SUPPORT, mail_world.dovecot.users[SUPPORT])
+        client.append("INBOX", "", None, mail(BOB, SUPPORT, "By a second client.").as_bytes())
+    up.conversation_with("By a second client.")
+
+
+def test_reading_marks_and_removes_nothing(up: Standalone, mail_world: MailWorld) -> None:
+    """P6: the mailbox looks as before."""
+    mail_world.send(mail(ANN, SUPPORT, "Leave me unread."), ANN, [SUPPORT])
+    up.conversation_with("Leave me unread.")
+    assert [flags.replace("\\Recent", "").strip() for flags in mail_world.dovecot.flags(SUPPORT).values()] == [""]
+
+
+def test_a_bounce_turns_the_reply_to_failed(up: Standalone, mail_world: MailWorld) -> None:
+    """States: sent, then failed by a bounce, with its reason."""
+    mail_world.send(mail("gone@bounce.test", SUPPORT, "Answer me if you can."), "gone@bounce.test", [SUPPORT])
+    conversation = up.conversation_with("Answer me if you can.")
+    reply = up.reply(conversation.conversation_id, "I try.", key="k-1")
+
+    def failed() -> str | None:
+        entries = {entry.message_id: entry for entry in up.timeline(conversation.conversation_id)}
+        return entries[reply.message_id].state_reason or "no reason" if entries[reply.message_id].state == "failed" else None
+
+    assert "5." in up.until("the bounce", failed)
+
+
+def test_nothing_is_missing_after_a_kill_and_beside_a_running_up(up: Standalone, mail_world: MailWorld) -> None:
+    """P1, P2, P3, P9: kill -9, more mail meanwhile, start again; each mail is there once and the audit is clean."""
+    for number in range(10):
+        mail_world.send(mail(ANN, SUPPORT, f"mail {number:02d}."), ANN, [SUPPORT])
+    up.conversation_with("mail 00.")
+    up.kill()
+    for number in range(10, 20):
+        mail_world.send(mail(ANN, SUPPORT, f"mail {number:02d}."), ANN, [SUPPORT])
+    up.start()
+    conversation = up.conversation_with("mail 19.")
+    up.until("all mails", lambda: len(up.timeline(conversation.conversation_id)) == 20)
+    texts = sorted((entry.text or "").strip() for entry in up.timeline(conversation.conversation_id))
+    assert texts == [f"mail {number:02d}." for number in range(20)]
+    audit = threadline("audit", "--data", str(up.data), "--config", str(up.configuration), "--json")
+    assert audit.returncode == 0, audit.stderr + audit.stdout
+    assert up.stop() == 0
