@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Makes the virtual environment named in $1 from the hashed requirements and our own packages.
 set -euo pipefail
+# Without PATH in its environment (`env -i`) Python does not find itself.
+export PATH
 venv=${1:?usage: tools/make_venv.sh DIR}
 
 find_python() {
