@@ -19,6 +19,7 @@ from ingest_email.parsing.mail import (
     ReportKind,
 )
 from ingest_email.parsing.parser import parse_mail
+from ingest_email.parsing.workers import ParserPool, WorkerError
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -32,8 +33,10 @@ __all__ = [
     "MailError",
     "ParseContext",
     "ParsedMail",
+    "ParserPool",
     "PartKind",
     "Report",
     "ReportKind",
+    "WorkerError",
     "parse_mail",
 ]

@@ -12,46 +12,11 @@ QUOTE_END = "\x02"
 QUOTE_REST = "\x03"
 
 _BLOCKS = frozenset(
-    [
-        "address",
-        "article",
-        "aside",
-        "blockquote",
-        "br",
-        "caption",
-        "center",
-        "dd",
-        "div",
-        "dl",
-        "dt",
-        "fieldset",
-        "figure",
-        "footer",
-        "form",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "header",
-        "hr",
-        "li",
-        "main",
-        "nav",
-        "ol",
-        "p",
-        "pre",
-        "section",
-        "table",
-        "tbody",
-        "tfoot",
-        "thead",
-        "tr",
-        "ul",
-    ]
+    {"address", "article", "aside", "blockquote", "br", "caption", "center", "dd", "div", "dl", "dt", "fieldset", "figure"}
+    | {"footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "pre", "section"}
+    | {"table", "tbody", "tfoot", "thead", "tr", "ul"}
 )
-_SPACED = frozenset(["p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "blockquote", "table", "pre"])
+_SPACED = frozenset({"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "blockquote", "table", "pre"})
 _INVISIBLE = ["style", "script", "title", "template", "noscript", "head", "object", "svg", "textarea", "select"]
 _HIDDEN = '[hidden], [style*="display:none" i], [style*="display: none" i], [style*="mso-hide:all" i]'
 _MAY_HIDE = re.compile(r"display:\s?none|mso-hide|\shidden", re.IGNORECASE)
@@ -157,7 +122,7 @@ def _pieces(body: LexborNode) -> list[str]:
             out.append("\n\n" if tag in _SPACED else "\n")
             if tag == "li":
                 out.append("- ")
-        elif tag == "td" or tag == "th":
+        elif tag in {"td", "th"}:
             out.append(" ")
         else:
             _after_block(node, out)

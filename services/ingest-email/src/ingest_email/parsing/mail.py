@@ -14,7 +14,7 @@ class MailError(Exception):
     """A mail that cannot become an entry. ``code`` is the reason an operator counts, ``message`` says what to do.
 
     Codes: ``empty``, ``too_large``, ``no_header`` (not a mail), ``internal`` (our fault), and from the workers
-    ``timeout``, ``memory``, ``crashed``, ``unreadable_file``.
+    ``timeout``, ``memory``, ``crashed``.
     """
 
     def __init__(self, code: str, message: str) -> None:

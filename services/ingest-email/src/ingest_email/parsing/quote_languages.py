@@ -2,6 +2,7 @@
 
 Not here: deciding what is cut (quotes.py).
 """
+# ruff: noqa: RUF001 - the words of many languages look alike
 
 from dataclasses import dataclass
 

@@ -19,7 +19,7 @@ _MAX_SIGNATURE_LINES = 40
 _MARKS = re.compile(f"[{QUOTE_START}{QUOTE_END}{QUOTE_REST}]")
 _LABEL = re.compile(r"[ \t>*_]{0,8}([^\W\d_][^:\uff1a*\n]{0,30}?)\*?[ \t]?[:\uff1a]\*?(?:[ \t]|\S|\Z)")
 _RULER = re.compile(r"[ \t]*[-_=*]{5,}[ \t]*\Z")
-_DASHED = re.compile(r"[ \t>*]{0,8}[-_–—=]{2,}[ \t]*([^-_–—=\n]{3,60}?)[ \t]*:?[ \t]*[-_–—=]{2,}[ \t]*\Z")
+_DASHED = re.compile(r"[ \t>*]{0,8}[-_\u2013\u2014=]{2,}[ \t]*([^-_\u2013\u2014=\n]{3,60}?)[ \t]*:?[ \t]*[-_\u2013\u2014=]{2,}[ \t]*\Z")
 # A date, a time or an address: without one, "I wrote:" is only what somebody says.
 _DATED = re.compile(r"\d{1,2}[:.h]\d{2}|\d{4}|\d{1,2}/\d{1,2}/\d{2}|\S@\S|\d{1,2}月")
 _ADDRESSED = re.compile(r"<?(?:mailto:)?[^\s<>@]{1,64}@[^\s<>@]{1,255}>?\)?\s?[:\uff1a]\Z")
