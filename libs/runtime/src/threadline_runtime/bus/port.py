@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 
 from threadline_events.records import Record
 
-__all__ = ["Bus", "DeadLetter", "Message", "PartitionProgress", "Position", "Received", "Subscription"]
+__all__ = ["Bus", "DeadLetter", "Message", "PartitionProgress", "Position", "RawRecord", "Received", "Subscription"]
 
 T = TypeVar("T")
 
@@ -37,6 +37,16 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
+class RawRecord:
+    """A record given byte for byte: a dead letter, a redriven one, or what a foreign producer writes."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Message(Generic[T]):
     """A record that could be read, with what it says."""
 
@@ -60,7 +70,8 @@ class Subscription(Generic[T]):
     `decode` reads one record; whatever it raises sends the record to the dead letters at once.
     `handle` gets a batch (order kept within a partition) and returns when every effect of it is durable; only then offsets are committed.
     The same batch, or a part of it, may come again, also at the same time on another consumer.
-    `on_dead_letter` is awaited after the dead letter is durable and before the commit.
+    `on_dead_letter` is awaited after the dead letter is durable and before the commit; it is repeated until it succeeds.
+    `probes` ask the dependencies of `handle` whether they answer (they raise if not): only then is a record to blame for an unknown error.
     """
 
     topics: tuple[str, ...]
@@ -69,6 +80,8 @@ class Subscription(Generic[T]):
     handle: Callable[[Sequence[Message[T]]], Awaitable[None]]
     on_dead_letter: Callable[[Received, DeadLetter], Awaitable[None]] | None = None
     max_records: int = 500
+    probes: tuple[Callable[[], Awaitable[None]], ...] = ()
+    service: str = "threadline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +106,22 @@ class Bus(Protocol):
         """
         ...
 
+    async def publish_raw(self, records: Sequence[RawRecord]) -> None:
+        """Publish records exactly as they are; the same promises as `publish`."""
+        ...
+
     async def consume(self, subscription: Subscription[T]) -> None:
-        """Consume until cancelled; a cancel lets the batch in hand end (drain) before it returns. Several calls in a group share the partitions."""
+        """Consume until cancelled; a cancel lets the batch in hand end (drain) before it returns.
+
+        Several calls in a group share the partitions.
+        """
         ...
 
     def tail(self, topics: Sequence[str], after: Sequence[Position] | None = None) -> AsyncIterator[Sequence[Received]]:
-        """Follow topics without a group, from the end or from behind `after`. Raises PositionExpired where the log no longer reaches back."""
+        """Follow topics without a group, from the end or from behind `after`; a partition that `after` does not name from its beginning.
+
+        Raises PositionExpired where the log no longer reaches back.
+        """
         ...
 
     def read(self, topic: str, since: datetime | None = None) -> AsyncIterator[Received]:

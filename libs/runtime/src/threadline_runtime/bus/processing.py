@@ -1,0 +1,288 @@
+"""How a batch is handled and how failing records are treated: the same for every adapter of the bus (design section 6).
+
+Not here: where records come from, what a commit is, and how partitions are shared.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
+
+import structlog
+
+from threadline_runtime.bus.dead_letter_record import dead_letter_record, describe
+from threadline_runtime.bus.port import DeadLetter, Message, RawRecord, Received, Subscription
+from threadline_runtime.errors import ConfigurationError, PermanentError, TransientError
+from threadline_runtime.failpoints import failpoint
+
+__all__ = ["ConsumerWatch", "Processor", "RetryPolicy", "Stopped", "Surroundings", "Unwatched"]
+
+T = TypeVar("T")
+_PROBE_SECONDS = 10.0
+_log = structlog.stdlib.get_logger("threadline.bus")
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the consumer was asked to end while it waited
+    """The consumer was asked to stop while it waited to try again; nothing of the rest was committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Pauses in seconds: transient failures from `first` doubling to `most`, and those between five tries of one record alone."""
+
+    first: float = 0.2
+    most: float = 30.0
+    alone: tuple[float, ...] = (1.0, 3.0, 8.0, 16.0)
+
+    def pause(self, failures: int, jitter: float) -> float:
+        """The pause after so many failures in a row; `jitter` is from 0 to 1."""
+        return float(min(self.most, self.first * 2.0 ** min(failures - 1, 20))) * (0.5 + jitter / 2)
+
+
+class ConsumerWatch(Protocol):
+    """Who is told what a consumer does, for metrics and readiness."""
+
+    def batch_done(self, group: str, records: int, seconds: float) -> None:
+        """A batch was handled and committed."""
+        ...
+
+    def dead_lettered(self, group: str, record: Received, letter: DeadLetter) -> None:
+        """A record was set aside."""
+        ...
+
+    def retrying(self, group: str, error_class: str) -> None:
+        """Intake of the group waits, because something it needs does not work."""
+        ...
+
+    def polled(self, group: str) -> None:
+        """The consumer has looked for records; it is alive."""
+        ...
+
+
+class Unwatched:
+    """Nobody is told."""
+
+    def batch_done(self, group: str, records: int, seconds: float) -> None:
+        """Nothing."""
+
+    def dead_lettered(self, group: str, record: Received, letter: DeadLetter) -> None:
+        """Nothing."""
+
+    def retrying(self, group: str, error_class: str) -> None:
+        """Nothing."""
+
+    def polled(self, group: str) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a processor takes from outside: pauses, clocks, chance, its version, and who watches."""
+
+    now: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    jitter: Callable[[], float]
+    version: str
+    retry: RetryPolicy
+    watch: ConsumerWatch
+
+
+@dataclass(frozen=True, slots=True)
+class _Item(Generic[T]):
+    """A record, and what it says unless it was set aside when it was decoded."""
+
+    record: Received
+    message: Message[T] | None
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """The failures of one record that is tried alone."""
+
+    error: Exception
+    first_at: datetime
+    last_at: datetime
+    attempts: int = 1
+    this_round: int = 1
+    waits: int = 0
+
+
+class Processor(Generic[T]):
+    """Handles batches of one consumer; `commit` is given the parts of a batch in order, each once all its effects are durable."""
+
+    def __init__(
+        self,
+        subscription: Subscription[T],
+        *,
+        publish: Callable[[Sequence[RawRecord]], Awaitable[None]],
+        commit: Callable[[Sequence[Received]], Awaitable[None]],
+        surroundings: Surroundings,
+        stopping: asyncio.Event,
+    ) -> None:
+        self._subscription = subscription
+        self._publish = publish
+        self._commit = commit
+        self._around = surroundings
+        self._stopping = stopping
+
+    async def process(self, records: Sequence[Received]) -> None:
+        """Handle and commit all of a batch, or set aside what can never succeed.
+
+        Raises Stopped when asked to stop while waiting, ConfigurationError when the operator must act; the rest is then not committed.
+        """
+        started = self._around.monotonic()
+        items = [await self._decoded(record) for record in records]
+        await self._run(items)
+        self._around.watch.batch_done(self._subscription.group, len(records), self._around.monotonic() - started)
+
+    async def _decoded(self, record: Received) -> _Item[T]:
+        try:
+            return _Item(record, Message(record, self._subscription.decode(record)))
+        except Exception as error:
+            now = self._around.now()
+            await self._set_aside(record, _Trouble(error, now, now))
+            return _Item(record, None)
+
+    async def _run(self, items: Sequence[_Item[T]]) -> None:
+        """Handle a part of a batch: again and again while a dependency is down, in halves when a record may be to blame."""
+        messages = [item.message for item in items if item.message is not None]
+        failures = 0
+        while messages and (error := await self._try(messages)) is not None:
+            if isinstance(error, TransientError):
+                failures += 1
+                await self._back_off(failures, error)
+            elif len(messages) > 1:
+                half = len(items) // 2
+                await self._run(items[:half])
+                await self._run(items[half:])
+                return
+            else:
+                await self._settle_alone(messages[0], error)
+                break
+        await self._insist(lambda: self._commit([item.record for item in items]))
+        await failpoint("bus.after_commit")
+
+    async def _try(self, messages: Sequence[Message[T]]) -> Exception | None:
+        await failpoint("bus.before_handle")
+        try:
+            await self._subscription.handle(messages)
+            await failpoint("bus.after_handle")
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            return error
+        return None
+
+    async def _settle_alone(self, message: Message[T], error: Exception) -> None:
+        """One record that fails: five tries, then ask whether its dependencies or the record itself are to blame."""
+        now = self._around.now()
+        trouble = _Trouble(error, now, now)
+        while not isinstance(trouble.error, PermanentError):
+            if trouble.this_round > len(self._around.retry.alone):
+                if await self._dependencies_answer():
+                    break
+                await self._until_dependencies_answer(trouble)
+            await self._wait(self._around.retry.alone[trouble.this_round - 1] * (0.75 + self._around.jitter() / 2))
+            failure = await self._try([message])
+            if failure is None:
+                return
+            await self._note(trouble, failure)
+        await self._set_aside(message.record, trouble)
+
+    async def _note(self, trouble: _Trouble, failure: Exception) -> None:
+        """Count a failure; a transient one says nothing against the record."""
+        if isinstance(failure, TransientError):
+            trouble.waits += 1
+            await self._back_off(trouble.waits, failure)
+            return
+        trouble.error = failure
+        trouble.last_at = self._around.now()
+        trouble.attempts += 1
+        trouble.this_round += 1
+
+    async def _dependencies_answer(self) -> bool:
+        try:
+            async with asyncio.timeout(_PROBE_SECONDS):
+                for probe in self._subscription.probes:
+                    await probe()
+        except Exception:
+            return False
+        return True
+
+    async def _until_dependencies_answer(self, trouble: _Trouble) -> None:
+        failures = 0
+        while not await self._dependencies_answer():
+            failures += 1
+            await self._back_off(failures, trouble.error)
+        trouble.this_round = 1
+
+    async def _set_aside(self, record: Received, trouble: _Trouble) -> None:
+        """Publish the dead letter, then tell the consumer; each until it succeeds, for a lost letter is a lost message."""
+        subscription = self._subscription
+        letter = DeadLetter(type(trouble.error).__name__, describe(trouble.error), trouble.attempts)
+        dead = dead_letter_record(
+            record,
+            letter,
+            group=subscription.group,
+            service=subscription.service,
+            version=self._around.version,
+            first_at=trouble.first_at,
+            last_at=trouble.last_at,
+        )
+        await failpoint("bus.before_dead_letter")
+        await self._insist(lambda: self._publish([dead]))
+        await failpoint("bus.after_dead_letter")
+        hook = subscription.on_dead_letter
+        if hook is not None:
+            await self._insist(lambda: hook(record, letter))
+        place = record.position
+        _log.warning(
+            "record set aside",
+            group=subscription.group,
+            topic=place.topic,
+            partition=place.partition,
+            offset=place.offset,
+            error_class=letter.error_class,
+            where=_where(trouble.error),
+            attempts=letter.attempts,
+        )
+        self._around.watch.dead_lettered(subscription.group, record, letter)
+
+    async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
+        """Repeat a step that must not be left out, whatever it raises."""
+        failures = 0
+        while True:
+            try:
+                await step()
+            except ConfigurationError:
+                raise
+            except Exception as error:
+                failures += 1
+                await self._back_off(failures, error)
+            else:
+                return
+
+    async def _back_off(self, failures: int, error: Exception) -> None:
+        name = type(error).__name__
+        self._around.watch.retrying(self._subscription.group, name)
+        _log.warning("intake waits", group=self._subscription.group, error_class=name, where=_where(error), failures=failures)
+        await self._wait(self._around.retry.pause(failures, self._around.jitter()))
+
+    async def _wait(self, seconds: float) -> None:
+        """Pause, or raise Stopped as soon as the consumer is asked to stop."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        if self._stopping.is_set():
+            raise Stopped
+
+
+def _where(error: BaseException) -> str:
+    """The place of an error in our code, without its text, which may hold a customer's words."""
+    trace, place = error.__traceback__, "?"
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        place = f"{code.co_filename.rpartition('/')[2]}:{trace.tb_lineno} {code.co_name}"
+        trace = trace.tb_next
+    return place
