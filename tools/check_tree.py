@@ -62,9 +62,19 @@ def requirement_breaches(root: Path) -> Iterator[str]:
                 yield f"{path.relative_to(root)}:{number}: names a registry"
 
 
+def dependency_breaches(root: Path) -> Iterator[str]:
+    """Each direct dependency is justified in docs/dependencies.md."""
+    justified = (root / "docs" / "dependencies.md").read_text()
+    for path in sorted((root / "requirements").glob("*.in")):
+        for line in path.read_text().splitlines():
+            name = line.strip().lower()
+            if name and not name.startswith(("#", "-")) and f"\n| `{name}` |" not in justified:
+                yield f"{path.relative_to(root)}: {name} has no line in docs/dependencies.md"
+
+
 def breaches(root: Path) -> list[str]:
     """Every breach in the tree under `root`, one line each."""
-    checks = (member_breaches, test_breaches, source_breaches, requirement_breaches)
+    checks = (member_breaches, test_breaches, source_breaches, requirement_breaches, dependency_breaches)
     return [line for check in checks for line in check(root)]
 
 
