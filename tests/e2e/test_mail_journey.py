@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from threadline_cli.testing.standalone import MailAccount, Standalone, accounts_file, threadline
 from threadline_runtime.testing.mail_world import ANN, BOB, OTHER_BRAND, SALES, SUPPORT, MailWorld
+from threadline_runtime.testing.postfix import BOUNCING_DOMAIN
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration]
 ACCOUNTS = (
@@ -186,7 +187,7 @@ def test_reading_marks_and_removes_nothing(up: Standalone, mail_world: MailWorld
 
 def test_a_bounce_turns_the_reply_to_failed(up: Standalone, mail_world: MailWorld) -> None:
     """States: sent, then failed by a bounce, with its reason."""
-    mail_world.send(mail("gone@bounce.test", SUPPORT, "Answer me if you can."), "gone@bounce.test", [SUPPORT])
+    mail_world.send(mail(f"gone@{BOUNCING_DOMAIN}", SUPPORT, "Answer me if you can."), f"gone@{BOUNCING_DOMAIN}", [SUPPORT])
     conversation = up.conversation_with("Answer me if you can.")
     reply = up.reply(conversation.conversation_id, "I try.", key="k-1")
 

@@ -44,8 +44,9 @@ ANN = Customer("Ann Lee", "ann.lee@client.test")
 BEN = Customer("Ben Lee", "ben@lee-family.test")
 KENJI = Customer("田中 健二", "kenji@tanaka.test")
 ELENA = Customer("Elena Rossi", "elena@rossi.test")
+MIA = Customer("Mia Sørensen", "mia@soerensen.test")
 TOM = Customer("Tom Ward", "tom@closed-down.test", mailbox=False)
-CUSTOMERS = (ANN, BEN, KENJI, ELENA, TOM)
+CUSTOMERS = (ANN, BEN, KENJI, ELENA, MIA, TOM)
 
 MAIL_HOST = "mail.demo.test"
 BRANDS = {"acme": "Acme Outdoor", "borealis": "Borealis Skis"}

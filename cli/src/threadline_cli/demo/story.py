@@ -107,10 +107,10 @@ class Story:
 
     async def _an_automatic_reply(self) -> None:
         subject = "Boots for the winter"
-        await self._send(cast.ELENA, letter(cast.ELENA, "support@acme.test", subject, _ELENA_BOOTS, _now()), "asks for advice on boots")
+        await self._send(cast.MIA, letter(cast.MIA, "support@acme.test", subject, _MIA_ASKS, _now()), "asks for advice on boots")
         conversation = await self._agent.conversation(subject, "acme")
-        answer = await self._answer(conversation, cast.ELENA, "Hello Elena,\n\nthe Ridge GTX is warm down to -20 °C.\n\nAcme Support")
-        await self._send(cast.ELENA, away_notice(cast.ELENA, answer, _now()), "is away: an automatic reply, which reopens nothing")
+        answer = await self._answer(conversation, cast.MIA, "Hello Mia,\n\nthe Ridge GTX is warm down to -20 °C.\n\nAcme Support")
+        await self._send(cast.MIA, away_notice(cast.MIA, answer, _now()), "is away: an automatic reply, which reopens nothing")
         await self._entry(conversation, "the automatic reply", lambda entry: entry.hints.is_auto_reply)
 
     async def _answer(self, conversation: Conversation, customer: Customer, text: str) -> EmailMessage:
@@ -193,9 +193,9 @@ the zip of my blue backpack broke on its first day out. I would like my money ba
 
 Elena
 """
-_ELENA_BOOTS = """Hello,
+_MIA_ASKS = """Hello,
 
 which boots would you take for a winter week at 2,000 metres?
 
-Elena
+Mia
 """

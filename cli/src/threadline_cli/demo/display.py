@@ -1,0 +1,42 @@
+"""How the demo looks on a terminal: where the page is, then one calm line for each thing that happens."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["Display"]
+
+_STYLES = {"Agent": "green", "Mail server": "red"}
+_NAME_WIDTH = 14
+
+
+class Display:
+    """Prints to one console; `now` tells the time of each line."""
+
+    def __init__(self, console: Console, now: Callable[[], datetime]) -> None:
+        self._console = console
+        self._now = now
+
+    def opened(self, url: str, api_key: str) -> None:
+        """Where to look, and with which key."""
+        facts = Table.grid(padding=(0, 2))
+        facts.add_row("page", Text(url, style="bold underline"))
+        facts.add_row("API key", Text(api_key, style="bold"))
+        facts.add_row("try", Text("open the page, paste the key, and answer Kenji or Elena: they answer back"))
+        self._console.print(Panel(facts, title="Threadline demo", title_align="left", border_style="cyan", expand=False, padding=(1, 2)))
+
+    def happened(self, who: str, what: str) -> None:
+        """One step of the story."""
+        line = Text(f"{self._now():%H:%M:%S}  ", style="dim")
+        line.append(who.ljust(_NAME_WIDTH) + " ", style=_STYLES.get(who, "cyan"))
+        line.append(what, style="default")
+        self._console.print(line, soft_wrap=True)
+
+    def told(self, seconds: float | None) -> None:
+        """The script is at its end; what comes now is up to who watches."""
+        until = "Ctrl-C ends the demo" if seconds is None else f"the demo ends in {seconds:.0f} s"
+        self._console.print(Text(f"The story is told; the customers go on answering you. {until}.", style="dim"))
