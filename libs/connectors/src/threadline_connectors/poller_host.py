@@ -1,0 +1,261 @@
+"""Owns one source at a time: lease -> checkpoint -> fetch -> read -> publish -> checkpoint, for ever.
+
+Fetching, reading and publishing overlap over queues of one batch, so memory is flat and a slow bus slows the source down.
+Not here: how a source is spoken to (`Poller`) and how a payload is read (`PayloadReader`).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
+
+import structlog
+from threadline_events.ids import polled_intake_id
+from threadline_runtime.errors import TransientError
+from threadline_runtime.failpoints import failpoint
+
+from threadline_connectors.accounts import AccountBoard, Condition
+from threadline_connectors.checkpoints import CheckpointStore, Deposed
+from threadline_connectors.errors import RetryableError
+from threadline_connectors.pollers import Batch, Fetched, PayloadReader, Poller, Reading, Source
+from threadline_connectors.publishing import IntakePublisher, Taken, describe_raw, take
+from threadline_connectors.reconnecting import Backoff, Verdict, judge
+from threadline_connectors.stamping import Stamp
+
+__all__ = ["Feed", "Hold", "PollerHost", "PollerMetrics", "PollerServices", "SourceLeases"]
+
+PayloadT = TypeVar("PayloadT")
+_log = structlog.get_logger(__name__)
+
+
+class Hold(Protocol):
+    """A lease that this process holds."""
+
+    @property
+    def token(self) -> int:
+        """Higher than that of every holder before."""
+        ...
+
+    async def wait_lost(self) -> None:
+        """Returns when the lease is no longer ours."""
+        ...
+
+    async def release(self) -> None:
+        """Give it back."""
+        ...
+
+
+class SourceLeases(Protocol):
+    """Where leases on sources come from."""
+
+    async def acquire(self, source: Source) -> Hold:
+        """Wait until this process owns the source."""
+        ...
+
+
+class PollerMetrics(Protocol):
+    """What is counted of a source."""
+
+    def taken(self, account_id: str, count: int, rejected: int) -> None:
+        """Intakes that became durable, and how many of them were rejected."""
+        ...
+
+    def lag(self, source: Source, seconds: float) -> None:
+        """Age of the oldest thing at the source that is not on the bus."""
+        ...
+
+    def succeeded(self, account_id: str, now: datetime) -> None:
+        """The source was reached and nothing is wrong."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Feed(Generic[PayloadT]):
+    """One source with its poller and reader; `stamp` is what all its intakes share."""
+
+    source: Source
+    poller: Poller[PayloadT]
+    reader: PayloadReader[PayloadT]
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class PollerServices:
+    """What every host of a process shares. `random` answers from 0 to 1; `sleep` takes seconds."""
+
+    publisher: IntakePublisher
+    checkpoints: CheckpointStore
+    leases: SourceLeases
+    board: AccountBoard
+    metrics: PollerMetrics
+    now: Callable[[], datetime]
+    sleep: Callable[[float], Awaitable[None]]
+    random: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Read(Generic[PayloadT]):
+    batch: Batch[PayloadT]
+    taken: tuple[Taken, ...]
+
+
+class PollerHost(Generic[PayloadT]):
+    """Runs one feed until cancelled; never ends by an error of the source or of a payload."""
+
+    def __init__(self, feed: Feed[PayloadT], services: PollerServices) -> None:
+        self._feed = feed
+        self._with = services
+        self._backoff = Backoff(services.random)
+
+    async def run(self) -> None:
+        """Own the source whenever no other process does. A cancel leaves nothing half stored: what was not stored comes again."""
+        try:
+            while True:
+                self._put(Condition.WAITING, None)
+                hold = await self._with.leases.acquire(self._feed.source)
+                await failpoint("connectors.poller.after_lease")
+                try:
+                    await self._own(hold)
+                except Deposed:
+                    continue
+                finally:
+                    await hold.release()
+        finally:
+            self._put(Condition.STOPPED, None)
+
+    async def _own(self, hold: Hold) -> None:
+        while True:
+            self._put(Condition.CONNECTING, None)
+            try:
+                await self._round(hold)
+            except Exception as error:
+                if isinstance(error, Deposed):
+                    raise
+                await self._pause(judge(error), error, hold)
+            finally:
+                await self._feed.poller.close()
+
+    async def _pause(self, verdict: Verdict, error: Exception, hold: Hold) -> None:
+        if self._put(verdict.condition, verdict.reason):
+            trace = error if verdict.condition is Condition.FAULTY else None
+            _log.warning("source_failed", **self._names(), condition=verdict.condition.value, reason=verdict.reason, exc_info=trace)
+        await _either(self._with.sleep(self._backoff.seconds(verdict)), hold)
+
+    async def _round(self, hold: Hold) -> None:
+        position = await self._position(hold)
+        fetched: asyncio.Queue[Batch[PayloadT]] = asyncio.Queue(1)
+        read: asyncio.Queue[_Read[PayloadT]] = asyncio.Queue(1)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_watch(hold))
+                group.create_task(self._fetch(position, fetched))
+                group.create_task(self._read(fetched, read))
+                group.create_task(self._publish(hold, read))
+        except BaseExceptionGroup as errors:
+            raise _first(errors) from None
+
+    async def _position(self, hold: Hold) -> str:
+        source, checkpoints = self._feed.source, self._with.checkpoints
+        position = await checkpoints.claim(source, hold.token)
+        await failpoint("connectors.poller.after_claim")
+        if position is None:
+            position = await self._feed.poller.start()
+            await failpoint("connectors.poller.after_start")
+            await checkpoints.store(source, hold.token, position)
+            await failpoint("connectors.poller.after_start_stored")
+        return position
+
+    async def _fetch(self, position: str, out: "asyncio.Queue[Batch[PayloadT]]") -> None:
+        async for batch in self._feed.poller.follow(position):
+            await failpoint("connectors.poller.after_fetch")
+            if batch.oldest is not None:
+                age = (self._with.now() - batch.oldest).total_seconds()
+                self._with.metrics.lag(self._feed.source, max(age, 0.0))
+            if batch.payloads:
+                self._put(Condition.CATCHING_UP, None)
+            await out.put(batch)
+        raise RetryableError("the source ended its stream")
+
+    async def _read(self, batches: "asyncio.Queue[Batch[PayloadT]]", out: "asyncio.Queue[_Read[PayloadT]]") -> None:
+        while True:
+            batch = await batches.get()
+            readings = await self._feed.reader.read(batch.payloads) if batch.payloads else ()
+            await failpoint("connectors.poller.after_read")
+            received_at = self._with.now()
+            taken = [await self._take(one, reading, received_at) for one, reading in zip(batch.payloads, readings, strict=True)]
+            await out.put(_Read(batch, tuple(taken)))
+
+    async def _take(self, fetched: Fetched[PayloadT], reading: Reading, received_at: datetime) -> Taken:
+        arguments = (fetched.raw, fetched.size, fetched.media_type)
+        raw = describe_raw(*arguments) if isinstance(fetched.raw, bytes) else await asyncio.to_thread(describe_raw, *arguments)
+        intake_id = polled_intake_id(self._feed.source.account_id, *fetched.place)
+        taken = take(reading, fetched.raw, replace(self._feed.stamp, intake_id=intake_id, received_at=received_at, raw=raw))
+        if taken.rejection is not None:
+            _log.warning("payload_rejected", **self._names(), intake_id=intake_id, reason=taken.rejection.code)
+        return taken
+
+    async def _publish(self, hold: Hold, ready: "asyncio.Queue[_Read[PayloadT]]") -> None:
+        source = self._feed.source
+        while True:
+            one = await ready.get()
+            if one.taken:
+                await self._until_durable(one.taken)
+            await failpoint("connectors.poller.before_checkpoint")
+            await self._with.checkpoints.store(source, hold.token, one.batch.position)
+            await failpoint("connectors.poller.after_checkpoint")
+            await self._feed.poller.published(one.batch)
+            await failpoint("connectors.poller.after_published")
+            self._progressed(one)
+
+    async def _until_durable(self, taken: tuple[Taken, ...]) -> None:
+        # The bus is ours: the batch is kept and tried again under the same ids, and the full queues hold the source back.
+        waiting = Backoff(self._with.random)
+        while True:
+            try:
+                return await self._with.publisher.publish(taken)
+            except TransientError as error:
+                if self._put(Condition.BUS_UNAVAILABLE, str(error)):
+                    _log.warning("publish_failed", **self._names(), reason=str(error))
+                await self._with.sleep(waiting.seconds(judge(error)))
+
+    def _progressed(self, one: _Read[PayloadT]) -> None:
+        source, metrics = self._feed.source, self._with.metrics
+        self._backoff.reset()
+        rejected = sum(1 for taken in one.taken if taken.rejection is not None)
+        if one.taken:
+            metrics.taken(source.account_id, len(one.taken), rejected)
+        metrics.succeeded(source.account_id, self._with.now())
+        if one.batch.caught_up:
+            metrics.lag(source, 0.0)
+        self._put(Condition.LISTENING if one.batch.caught_up else Condition.CATCHING_UP, None)
+
+    def _put(self, condition: Condition, reason: str | None) -> bool:
+        return self._with.board.put(self._feed.source, condition, self._with.now(), reason)
+
+    def _names(self) -> dict[str, str]:
+        return {"account_id": self._feed.source.account_id, "stream": self._feed.source.stream}
+
+
+async def _watch(hold: Hold) -> None:
+    await hold.wait_lost()
+    raise Deposed("the lease went to another process")
+
+
+async def _either(pause: Awaitable[None], hold: Hold) -> None:
+    """Wait, but not longer than the lease is ours."""
+    waits = [asyncio.ensure_future(pause), asyncio.ensure_future(_watch(hold))]
+    try:
+        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for one in done:
+            one.result()
+    finally:
+        for one in waits:
+            one.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one error of a group that decides: being deposed before all else, else whichever came first."""
+    flat = [_first(error) if isinstance(error, BaseExceptionGroup) else error for error in errors.exceptions]
+    return next((error for error in flat if isinstance(error, Deposed)), flat[0])

@@ -1,0 +1,46 @@
+"""aioimaplib's protocol with what it lacks: the empty line a refused XOAUTH2 waits for, and the news that a mailbox grew.
+
+Not here: waiting and time limits (`connection`).
+"""
+
+import re
+
+import aioimaplib
+from aioimaplib.aioimaplib import IMAP4ClientProtocol
+
+__all__ = ["MailClient"]
+
+_EXISTS = re.compile(rb"\* \d+ EXISTS")
+
+
+class _Protocol(IMAP4ClientProtocol):  # type: ignore[misc] # aioimaplib has no types
+    """Notes EXISTS wherever it comes, since a mail announced behind SEARCH is not announced again in IDLE."""
+
+    grew = False
+
+    def _untagged_response(self, line: bytes) -> object:
+        if _EXISTS.match(line):
+            self.grew = True
+        return super()._untagged_response(line)
+
+    def _continuation(self, line: bytes) -> None:
+        command = self.pending_sync_command
+        if command is not None and command.name == "AUTHENTICATE":
+            self.send("")  # the error is in the challenge; the server says NO only after an empty line
+        else:
+            super()._continuation(line)
+
+
+class MailClient(aioimaplib.IMAP4):  # type: ignore[misc] # aioimaplib has no types
+    """The client; its constructor begins to connect, so it needs a running loop."""
+
+    def create_client(self, host: str, port: int, loop: object, conn_lost_cb: object = None, ssl_context: object = None) -> None:
+        """Called by the constructor; as the original, with our protocol."""
+        running = aioimaplib.aioimaplib.get_running_loop()
+        self.protocol = _Protocol(running, conn_lost_cb)
+        self._client_task = running.create_task(running.create_connection(lambda: self.protocol, host, port, ssl=ssl_context))
+
+    @property
+    def connecting(self) -> object:
+        """The task that connects."""
+        return self._client_task
