@@ -9,7 +9,7 @@ from router.api.problems import MEDIA_TYPE, problem_body
 __all__ = ["BodyLimit"]
 
 
-class _TooLarge(Exception):
+class _TooLargeError(Exception):
     pass
 
 
@@ -42,7 +42,7 @@ class BodyLimit:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > limit:
-                raise _TooLarge
+                raise _TooLargeError
             return message
 
         async def noting_send(message: Message) -> None:
@@ -52,7 +52,7 @@ class BodyLimit:
 
         try:
             await self._app(scope, counting_receive, noting_send)
-        except _TooLarge:
+        except _TooLargeError:
             if not started:
                 await _refuse(send, limit)
 

@@ -1,0 +1,157 @@
+"""The live feed: one tail of the timeline topic a process, read by any number of streams.
+
+Recent changes lie in one ring that all streams share, so a slow stream holds no memory: it falls out of the ring and is ended, and its
+client comes back with its position. Positions older than the ring are caught up from the bus.
+Not here: the spelling of server-sent events (`stream`), and who may see what (`visible`).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from threadline_events import topics
+from threadline_events.timeline import AnyTimelineChange, parse_timeline_change
+from threadline_runtime.bus.port import Bus, Received
+from threadline_runtime.errors import PositionExpired
+
+from router.api.positions import Vector
+
+__all__ = ["FeedClosed", "FeedLagged", "LiveFeed", "Moment"]
+
+_RING = 5_000
+_RING_BYTES = 32 * 1024 * 1024
+
+
+class FeedLagged(Exception):  # noqa: N818 - not an error of ours: the reader was too slow
+    """The reader fell out of the ring: it begins again from its own position."""
+
+
+class FeedClosed(Exception):  # noqa: N818 - the process ends
+    """The feed ended with its process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A change and the place right behind it. `change` is None for a record that cannot be read: only the place moves on."""
+
+    record: Received
+    change: AnyTimelineChange | None
+
+
+class LiveFeed:
+    """Follows the timeline topic; `start` once, then `follow` for each stream."""
+
+    def __init__(
+        self, bus: Bus, *, ring: int = _RING, ring_bytes: int = _RING_BYTES, on_error: Callable[[Exception], None] | None = None
+    ) -> None:
+        self._bus = bus
+        self._limit = ring
+        self._byte_limit = ring_bytes
+        self._on_error = on_error
+        self._ring: deque[Moment] = deque()
+        self._bytes = 0
+        self._first = 0
+        self._end = Vector(topics.TIMELINE)
+        self._news = asyncio.Condition()
+        self._closed = False
+
+    @property
+    def end(self) -> Vector:
+        """The place behind the newest change that the feed has seen."""
+        return self._end
+
+    async def start(self) -> None:
+        """Note where the topic ends now; changes from here on are live."""
+        self._end = Vector.of(topics.TIMELINE, await self._bus.end([topics.TIMELINE]))
+
+    async def run(self) -> None:
+        """Follow the topic until cancelled; a broken bus is tried again, nothing is skipped."""
+        while True:
+            try:
+                async for records in self._bus.tail([topics.TIMELINE], self._end.positions()):
+                    await self._take([_moment(record) for record in records])
+            except PositionExpired:
+                await self.start()
+            except Exception as error:
+                if self._on_error is not None:
+                    self._on_error(error)
+            await asyncio.sleep(1)
+
+    async def close(self) -> None:
+        """End every stream."""
+        async with self._news:
+            self._closed = True
+            self._news.notify_all()
+
+    async def follow(self, place: Vector) -> AsyncIterator[Moment]:
+        """Every change behind `place`, for ever. Raises PositionExpired, FeedLagged, FeedClosed."""
+        if not self._end.covers(place):
+            current = Vector.of(topics.TIMELINE, await self._bus.end([topics.TIMELINE]))
+            if not current.covers(place):
+                raise PositionExpired("this position lies beyond the end of the log")
+        while not self._reaches(place):
+            async for moment in self._caught_up(place):
+                place = place.after(moment.record.position)
+                yield moment
+        async for moment in self._live(place):
+            yield moment
+
+    def _reaches(self, place: Vector) -> bool:
+        """Whether the ring holds everything behind `place` that the feed has seen."""
+        if place.covers(self._end):
+            return True
+        lowest: dict[int, int] = {}
+        for moment in self._ring:
+            lowest.setdefault(moment.record.position.partition, moment.record.position.offset)
+        missing = {p: o for p, o in self._end.offsets.items() if place.offsets.get(p, -1) < o}
+        return all(p in lowest and place.offsets.get(p, -1) >= lowest[p] - 1 for p in missing)
+
+    async def _caught_up(self, place: Vector) -> AsyncIterator[Moment]:
+        goal = self._end
+        async for records in self._bus.tail([topics.TIMELINE], place.positions()):
+            for record in records:
+                place = place.after(record.position)
+                yield _moment(record)
+            if place.covers(goal):
+                return
+
+    async def _live(self, place: Vector) -> AsyncIterator[Moment]:
+        at = self._first
+        while True:
+            if at < self._first:
+                raise FeedLagged
+            while at < self._first + len(self._ring):
+                moment = self._ring[at - self._first]
+                at += 1
+                if not place.has_seen(moment.record.position):
+                    yield moment
+                if at < self._first:
+                    raise FeedLagged
+            if self._closed:
+                raise FeedClosed
+            async with self._news:
+                if at == self._first + len(self._ring) and not self._closed:
+                    await self._news.wait()
+
+    async def _take(self, moments: list[Moment]) -> None:
+        async with self._news:
+            for moment in moments:
+                self._ring.append(moment)
+                self._bytes += _size(moment)
+                self._end = self._end.after(moment.record.position)
+            while len(self._ring) > self._limit or (self._bytes > self._byte_limit and len(self._ring) > 1):
+                self._bytes -= _size(self._ring.popleft())
+                self._first += 1
+            self._news.notify_all()
+
+
+def _size(moment: Moment) -> int:
+    return len(moment.record.value or b"")
+
+
+def _moment(record: Received) -> Moment:
+    try:
+        return Moment(record, parse_timeline_change(record.value or b""))
+    except ValueError:
+        return Moment(record, None)
