@@ -1,0 +1,60 @@
+"""Commands shown in the docs exist: each `make` verb, each `threadline` verb, each `python -m` module."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer.main
+from threadline_cli.main import create_app
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+# The roadmap and the decisions speak of what comes later.
+EXCLUDED = {ROOT / "docs" / "roadmap.md"}
+CODE = re.compile(r"```.*?\n(.*?)```|`([^`\n]+)`", re.DOTALL)
+SHOWN = {
+    "make": re.compile(r"(?:^|[\s;&])make ([a-z][a-z-]*)", re.MULTILINE),
+    "threadline": re.compile(r"(?:^|[\s;&/])threadline ([a-z][a-z-]*)", re.MULTILINE),
+    "python -m": re.compile(r"python3? -m ([a-z_][a-z_.]*)"),
+}
+
+
+def pages() -> list[Path]:
+    found = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    for folder in ("libs", "services", "cli"):
+        found += (ROOT / folder).rglob("README.md")
+    return sorted(page for page in found if page not in EXCLUDED and "adr" not in page.parts)
+
+
+def shown(program: str) -> list[str]:
+    """Every argument that the docs give to a program, in code only."""
+    code = ["\n".join(found) for page in pages() for found in CODE.findall(page.read_text())]
+    return sorted({name for text in code for name in SHOWN[program].findall(text)})
+
+
+def test_the_docs_are_read() -> None:
+    assert "test" in shown("make")
+    assert "demo" in shown("threadline")
+
+
+@pytest.mark.parametrize("verb", shown("make"))
+def test_make_knows_the_verb(verb: str) -> None:
+    dry = subprocess.run(["make", "-n", verb], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert dry.returncode == 0, dry.stderr
+
+
+@pytest.mark.parametrize("verb", shown("threadline"))
+def test_threadline_knows_the_verb(verb: str) -> None:
+    group = typer.main.get_group(create_app())
+    assert verb in group.commands
+
+
+@pytest.mark.parametrize("module", shown("python -m"))
+def test_the_module_can_be_run(module: str) -> None:
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    if spec.submodule_search_locations is not None:
+        assert importlib.util.find_spec(f"{module}.__main__") is not None
