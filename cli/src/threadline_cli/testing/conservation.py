@@ -1,0 +1,163 @@
+"""The check at the end of a fault test: reads the history of every client and what the API, the mail server and the audit say.
+
+Nothing acknowledged may be lost, doubled, filed under another person, or sent twice other than as a counted repeat.
+"""
+
+import email
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from threadline_events.timeline import Entry
+from threadline_runtime.testing.fake_smtp import FakeSmtp
+
+from threadline_cli.testing.load import History
+from threadline_cli.testing.standalone import Standalone, threadline
+
+__all__ = ["Books", "audit_says", "balance", "settle"]
+
+_TOKEN = re.compile(r"\b[0-9a-f]{20}\b")
+_OPEN_STATES = frozenset({"queued", "sending"})
+
+
+@dataclass
+class Books:
+    """Counts, and a line for everything that does not balance."""
+
+    acknowledged: int = 0
+    stored: int = 0
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    misfiled: list[str] = field(default_factory=list)
+    accepted: int = 0
+    sent: int = 0
+    unsent: list[str] = field(default_factory=list)
+    sent_twice: list[str] = field(default_factory=list)
+    repeats: int = 0
+    dead_letters: int = 0
+    audit: str = ""
+    audit_status: int = 0
+
+    @property
+    def balanced(self) -> bool:
+        """Whether nothing is lost, doubled, misfiled or sent twice, and the audit agrees."""
+        wrong = (self.lost, self.doubled, self.misfiled, self.unsent, self.sent_twice)
+        return not any(wrong) and self.dead_letters == 0 and self.audit_status == 0
+
+    def __str__(self) -> str:
+        """One line of counts, then what is wrong."""
+        line = (
+            f"acknowledged {self.acknowledged}, stored {self.stored}, lost {len(self.lost)}, doubled {len(self.doubled)}, "
+            f"misfiled {len(self.misfiled)}; replies accepted {self.accepted}, sent {self.sent}, unsent {len(self.unsent)}, "
+            f"sent twice {len(self.sent_twice)}, counted repeats {self.repeats}; dead letters {self.dead_letters}; audit {self.audit_status}"
+        )
+        wrong = [*self.lost, *self.doubled, *self.misfiled, *self.unsent, *self.sent_twice]
+        return "\n  ".join([line, *wrong[:20], *([self.audit] if self.audit_status else [])])
+
+
+def _entries(up: Standalone) -> list[Entry]:
+    """Every entry that a timeline shows, once: as somebody would find it who walks all conversations and contacts."""
+    found: dict[str, list[Entry]] = defaultdict(list)
+    for conversation in up.conversations():
+        for entry in up.timeline(conversation.conversation_id):
+            found[entry.message_id].append(entry)
+    return [entries[0] for entries in found.values()]
+
+
+def balance(up: Standalone, history: History, sink: FakeSmtp) -> Books:
+    """Join what was acknowledged with what is there now."""
+    books = Books()
+    entries = _entries(up)
+    inbound: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    outbound: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        for token in set(_TOKEN.findall(entry.text or "")):
+            if entry.direction == "inbound" and not entry.hints.is_auto_reply:
+                inbound[token, entry.brand].append(entry)
+            elif entry.direction == "outbound":
+                outbound[token].append(entry)
+    _balance_mails(books, history, inbound)
+    _balance_replies(books, history, outbound, sink, up)
+    books.dead_letters = sum(1 for line in threadline("dlq", "list", "--json", "--data", str(up.data)).stdout.splitlines() if line.strip())
+    books.audit_status, books.audit = audit_says(up)
+    return books
+
+
+def _balance_mails(books: Books, history: History, inbound: Mapping[tuple[str, str], list[Entry]]) -> None:
+    for mail in history.mails:
+        for brand in sorted(mail.brands):
+            books.acknowledged += 1
+            found = inbound.get((mail.token, brand), [])
+            books.stored += len(found)
+            if not found:
+                books.lost.append(f"mail {mail.token} of {brand} is in no timeline")
+            if len(found) > 1:
+                books.doubled.append(f"mail {mail.token} of {brand} is {len(found)} entries")
+            books.misfiled += [f"mail {mail.token} by {e.author.identity}" for e in found if e.author.identity != f"email:{mail.author}"]
+
+
+def _balance_replies(
+    books: Books, history: History, outbound: Mapping[str, list[Entry]], sink: FakeSmtp, up: Standalone
+) -> None:
+    went: dict[str, Counter[str]] = defaultdict(Counter)
+    recipients: dict[str, set[str]] = defaultdict(set)
+    for mail in sink.received:
+        parsed = email.message_from_bytes(mail.data)
+        own = next(part for part in parsed.walk() if part.get_content_type() == "text/plain")
+        text = bytes(own.get_payload(decode=True) or b"").decode().split("\n>")[0]
+        for token in set(_TOKEN.findall(text.partition("wrote:")[0])) & {reply.token for reply in history.replies}:
+            went[token][parsed["Message-ID"]] += 1
+            recipients[token].update(mail.recipients)
+    for reply in history.replies:
+        books.accepted += 1
+        found = outbound.get(reply.token, [])
+        if len(found) != 1:
+            (books.doubled if found else books.lost).append(f"reply {reply.token} is {len(found)} entries")
+            continue
+        copies = went.get(reply.token, Counter())
+        books.sent += bool(copies)
+        if not copies and found[0].state != "failed":
+            books.unsent.append(f"reply {reply.token} is {found[0].state} and was never sent")
+        if len(copies) > 1:
+            books.sent_twice.append(f"reply {reply.token} went out under {len(copies)} Message-IDs")
+        extra = sum(copies.values()) - len(copies)
+        books.repeats += extra
+        if extra > _counted_repeats(up, found[0].message_id):
+            books.sent_twice.append(f"reply {reply.token} went out {extra} times more than the tries that are on record")
+        if len(recipients[reply.token]) > 1:
+            books.misfiled.append(f"reply {reply.token} went to {len(recipients[reply.token])} people")
+
+
+def _counted_repeats(up: Standalone, message_id: str) -> int:
+    deliveries = up.api.get(f"/v1/messages/{message_id}/deliveries").json()["items"]
+    return sum(max(0, int(one["try"]) - 1) for one in deliveries[-1:])
+
+
+def audit_says(up: Standalone) -> tuple[int, str]:
+    """The exit status and the lines of `threadline audit` beside the running process."""
+    answer = threadline("audit", "--json", "--data", str(up.data), "--config", str(up.configuration))
+    return answer.returncode, (answer.stdout + answer.stderr).strip()
+
+
+def settle(up: Standalone, history: History, sink: FakeSmtp, within: float = 60.0) -> Books:
+    """Wait until the books balance (what is under way comes to rest), or answer what they say at the end."""
+    last: list[Books] = []
+
+    def rest() -> bool:
+        states = Counter(entry.state for entry in _entries(up) if entry.direction == "outbound")
+        if any(states[state] for state in _OPEN_STATES):
+            return False
+        last[:] = [balance(up, history, sink)]
+        return last[0].balanced
+
+    _until_quiet(up, rest, within)
+    return last[0] if last else balance(up, history, sink)
+
+
+def _until_quiet(up: Standalone, look: Callable[[], bool], within: float) -> None:
+    try:
+        up.until("the books to balance", look, within)
+    except TimeoutError as error:
+        if "but it ended" in str(error):
+            raise
