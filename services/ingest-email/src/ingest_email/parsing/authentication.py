@@ -29,8 +29,8 @@ def authentication(raw_headers: list[bytes] | None, trusted_authserv_id: str | N
     trusted = trusted_authserv_id.strip().lower()
     for index, value in enumerate(raw_headers):
         segments = _segments(decode_raw_header(unfold(value)))
-        if segments is None:
-            continue
+        if segments is None:  # nobody can tell whose it is, and the next one may be forged
+            return _NOTHING
         words = segments[0].lower().split()
         if words and "=" not in segments[0].partition(" ")[0] and words[0] == trusted:
             return _verdict(segments[1:], from_domain)
@@ -68,31 +68,45 @@ def _domain(text: str) -> str:
         return ""
 
 
+_OPENING = re.compile(r'["(;]')
+_IN_QUOTES = re.compile(r'"(?:[^"\\]|\\.)*+"')
+_IN_COMMENT = re.compile(r"[()\\]")
+
+
 def _segments(text: str) -> list[str] | None:
     """Split at ``;`` outside quoted strings and comments; those become blanks. None where one never ends."""
+    if '"' not in text and "(" not in text:
+        return text.split(";")
     out: list[str] = []
     piece: list[str] = []
-    depth, quoted, at = 0, False, 0
-    while at < len(text):
-        char = text[at]
-        if char == "\\" and (quoted or depth):
-            at += 2
-            continue
-        if quoted:
-            quoted = char != '"'
-        elif char == '"' and not depth:
-            quoted = True
-            piece.append("?")
-        elif char == "(":
-            depth += 1
-        elif char == ")" and depth:
-            depth -= 1
-            piece.append(" ")
-        elif char == ";" and not depth:
+    at = 0
+    while (opening := _OPENING.search(text, at)) is not None:
+        piece.append(text[at : opening.start()])
+        if opening[0] == ";":
             out.append("".join(piece))
             piece.clear()
-        elif not depth:
-            piece.append(char)
-        at += 1
-    out.append("".join(piece))
-    return out if not quoted and not depth else None
+            at = opening.end()
+            continue
+        end = _end_of_quotes(text, opening.start()) if opening[0] == '"' else _end_of_comment(text, opening.end())
+        if end < 0:
+            return None
+        piece.append("?" if opening[0] == '"' else " ")
+        at = end
+    out.append("".join([*piece, text[at:]]))
+    return out
+
+
+def _end_of_quotes(text: str, at: int) -> int:
+    match = _IN_QUOTES.match(text, at)
+    return match.end() if match is not None else -1
+
+
+def _end_of_comment(text: str, at: int) -> int:
+    depth = 1
+    while depth:
+        found = _IN_COMMENT.search(text, at)
+        if found is None:
+            return -1
+        at = found.end() + (found[0] == "\\")
+        depth += {"(": 1, ")": -1}.get(found[0], 0)
+    return at

@@ -63,9 +63,13 @@ def _parse(raw: bytes, context: ParseContext) -> ParsedMail:
     content.walk(root, root=True)
     hint = content.charset
 
+    known: dict[bytes, tuple[Address, ...]] = {}
+
     def people(name: bytes) -> tuple[Address, ...]:
-        values = fields.get(name)
-        return addresses(values, limits.addresses, hint) if values is not None else ()
+        if name not in known:
+            values = fields.get(name)
+            known[name] = addresses(values, limits.addresses, hint) if values is not None else ()
+        return known[name]
 
     subject = header_text(root.first(b"subject"), hint)
     subject = subject[:MAX_SUBJECT_CHARS] if subject is not None else None

@@ -20,6 +20,7 @@ _MARKS = re.compile(f"[{QUOTE_START}{QUOTE_END}{QUOTE_REST}]")
 _LABEL = re.compile(r"[ \t>*_]{0,8}([^\W\d_][^:\uff1a*\n]{0,30}?)\*?[ \t]?[:\uff1a]\*?(?:[ \t]|\S|\Z)")
 _RULER = re.compile(r"[ \t]*[-_=*]{5,}[ \t]*\Z")
 _DASHED = re.compile(r"[ \t>*]{0,8}[-_\u2013\u2014=]{2,}[ \t]*([^-_\u2013\u2014=\n]{3,60}?)[ \t]*:?[ \t]*[-_\u2013\u2014=]{2,}[ \t]*\Z")
+_MAY_DIVIDE = re.compile(r"[-_=\u2013\u2014]{2}|:\s*\Z")
 # A date, a time or an address: without one, "I wrote:" is only what somebody says.
 _DATED = re.compile(r"\d{1,2}[:.h]\d{2}|\d{4}|\d{1,2}/\d{1,2}/\d{2}|\S@\S|\d{1,2}月")
 _ADDRESSED = re.compile(r"<?(?:mailto:)?[^\s<>@]{1,64}@[^\s<>@]{1,255}>?\)?\s?[:\uff1a]\Z")
@@ -174,7 +175,7 @@ def _starts_rest(lines: Sequence[str], at: int) -> bool:
 
 def _dashed(line: str) -> str | None:
     """``-----Original Message-----`` gives "original", a forward's line "forwarded"."""
-    if len(line) > 160:
+    if len(line) > 160 or not _MAY_DIVIDE.search(line):
         return None
     match = _DASHED.match(line)
     words = _words()
@@ -192,7 +193,8 @@ def _is_header_block(lines: Sequence[str], at: int) -> bool:
 
 
 def _label(line: str) -> str | None:
-    match = _LABEL.match(line[:60])
+    head = line[:60]
+    match = _LABEL.match(head) if ":" in head or "\uff1a" in head else None
     return _words().labels.get(match[1].strip().lower()) if match is not None else None
 
 

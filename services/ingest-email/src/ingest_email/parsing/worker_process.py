@@ -38,6 +38,8 @@ def answer(request: Request) -> Answer:
         return Answer(request.number, Verdict.REFUSED, None, error.code, error.message)
     except OSError as error:
         return Answer(request.number, Verdict.FAULT, None, "io", f"{error.strerror or type(error).__name__}: {error.filename or ''}")
+    except MemoryError:
+        raise
     except Exception as error:
         return Answer(request.number, Verdict.REFUSED, None, "internal", f"the parser failed with {type(error).__name__}")
 
