@@ -163,6 +163,7 @@ class EntryDocument(Model):
     message_id: str
     brand: str
     party: str
+    party_identity: str
     strand_id: str | None
     inbound_seq: int | None = None
     version: int = 1

@@ -1,0 +1,35 @@
+"""The rate breaker: machines that answer each other are stopped by how often they write, not only by their headers.
+
+Not here: what headers say (`hints.is_auto_reply`, read by the connector).
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from router.domain.documents import Recent
+
+__all__ = ["WINDOW", "body_digest", "is_looping", "remember"]
+
+WINDOW = timedelta(minutes=10)
+_ALLOWED = 5
+_LETTERS = re.compile(r"[^\W\d_]+")
+_SIZE = 600
+
+
+def body_digest(text: str) -> str:
+    """Equal for near-equal bodies: numbers, dates, punctuation and case do not count."""
+    words = " ".join(_LETTERS.findall(text[:_SIZE].casefold()))
+    return hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=6).hexdigest()
+
+
+def is_looping(recent: Sequence[Recent], at: datetime, body: str) -> bool:
+    """Whether more than five near-equal messages came within ten minutes, this one included."""
+    return sum(1 for r in recent if r.body == body and abs(at - r.at) <= WINDOW) >= _ALLOWED
+
+
+def remember(recent: tuple[Recent, ...], at: datetime, body: str) -> tuple[Recent, ...]:
+    """The list with one more, and no more of it than the breaker needs."""
+    kept = [r for r in recent if at - r.at <= WINDOW]
+    return (*kept[-_ALLOWED + 1 :], Recent(at=at, body=body))

@@ -1,0 +1,247 @@
+"""On SQLite: entries and claims, the names they bear and mention, and how timelines are read."""
+
+# ruff: noqa: S608 - only constants of this module go into the statements
+
+import heapq
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from threadline_events.states import DeliveryRank
+from threadline_runtime.sqlite import SqliteDatabase
+
+from router.domain.documents import Claim, EntryDocument
+from router.store.port import EntryPage, EntryRef, SentCounts
+from router.store.sqlite_rows import ids_parameter, read_time, spell, text_of
+
+__all__ = ["EntryTables"]
+
+_IN = "IN (SELECT value FROM json_each(?))"
+_BEARS, _MENTIONS = 0, 1
+_REF = "e.message_id, e.brand, e.party, e.party_identity, e.filed, e.direction, e.strand_id, e.received_at"
+_COLUMNS = (
+    "message_id, brand, filed, shown, party, party_identity, strand_id, direction, account_id, received_at, occurred_at, ord,"
+    " made_intake, made_index, answerable_until, rank, version, doc"
+)
+_VALUES = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+_CLAIM = f"INSERT INTO entries ({_COLUMNS}) VALUES ({_VALUES}) ON CONFLICT DO NOTHING"
+_SET = ", ".join(f"{c} = excluded.{c}" for c in _COLUMNS.split(", ") if c != "message_id")
+_FILE = f"INSERT INTO entries ({_COLUMNS}) VALUES ({_VALUES}) ON CONFLICT (message_id) DO UPDATE SET {_SET} WHERE filed = 0"
+_UPDATE = "UPDATE entries SET rank = ?, shown = ?, version = ?, doc = ? WHERE message_id = ? AND version = ? AND filed = 1"
+_NAME = "INSERT OR IGNORE INTO entry_names (name, role, message_id) VALUES (?, ?, ?)"
+_ATTACHMENT = "INSERT OR IGNORE INTO entry_attachments (sha256, brand, message_id) VALUES (?, ?, ?)"
+_NO_END = "9999"
+_SEARCHED = 4000
+
+
+def _ref(row: tuple[str, str, str, str, int, str, str | None, str | None]) -> EntryRef:
+    received = read_time(row[7]) if row[7] else None
+    return EntryRef(row[0], row[1], row[2], row[3], bool(row[4]), row[5], row[6], received)
+
+
+def _claim_row(c: Claim) -> tuple[object, ...]:
+    doc = text_of(c.to_json())
+    return (c.message_id, c.brand, 0, 0, c.party, c.party_identity, None, "inbound", *(None,) * 8, 0, doc)
+
+
+def _entry_row(e: EntryDocument) -> tuple[object, ...]:
+    answerable = None
+    if e.direction == "inbound" and e.reply_address is not None:
+        answerable = spell(e.reply_window_ends_at) or _NO_END
+    rank = int(e.attempts[-1].rank) if e.attempts else None
+    made = (e.made.intake_id, e.made.index) if e.made else (None, None)
+    times = (spell(e.received_at), spell(e.occurred_at), e.order)
+    head = (e.message_id, e.brand, 1, int(e.shown), e.party, e.party_identity, e.strand_id, e.direction, e.account_id)
+    return (*head, *times, *made, answerable, rank, e.version, text_of(e.to_json()))
+
+
+def _names(one: EntryDocument | Claim) -> list[tuple[str, int, str]]:
+    return [(n, _BEARS, one.message_id) for n in one.names] + [(n, _MENTIONS, one.message_id) for n in one.mentions]
+
+
+class EntryTables:
+    """Entries and claims. Part of the store."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._database = database
+
+    async def claim(self, claims: Sequence[Claim]) -> Mapping[str, EntryRef]:
+        """Insert each where nothing has its id."""
+        prepared = [(_claim_row(c), _names(c)) for c in claims]
+        ids = ids_parameter(c.message_id for c in claims)
+
+        def run(connection: sqlite3.Connection) -> list[EntryRef]:
+            for row, names in prepared:
+                if connection.execute(_CLAIM, row).rowcount == 1:
+                    connection.executemany(_NAME, names)
+            return _refs(connection, ids)
+
+        return {r.message_id: r for r in await self._database.write(run)}
+
+    async def refs(self, message_ids: Iterable[str]) -> Mapping[str, EntryRef]:
+        """Entries and claims by id, without their content."""
+        ids = ids_parameter(message_ids)
+        return {r.message_id: r for r in await self._database.read(lambda connection: _refs(connection, ids))}
+
+    async def named(self, names: Iterable[str]) -> Mapping[str, Sequence[EntryRef]]:
+        """Entries and claims by a name they bear."""
+        return await self._by_name(names, _BEARS)
+
+    async def mentioning(self, names: Iterable[str]) -> Mapping[str, Sequence[EntryRef]]:
+        """Entries and claims that mention a name."""
+        return await self._by_name(names, _MENTIONS)
+
+    async def _by_name(self, names: Iterable[str], role: int) -> Mapping[str, Sequence[EntryRef]]:
+        statement = (
+            f"SELECT n.name, {_REF} FROM entry_names n JOIN entries e USING (message_id) WHERE n.name {_IN} AND n.role = ? ORDER BY e.rowid"
+        )
+        parameter = ids_parameter(names)
+        rows = await self._database.read(lambda connection: connection.execute(statement, (parameter, role)).fetchall())
+        found: dict[str, list[EntryRef]] = defaultdict(list)
+        for name, *row in rows:
+            found[name].append(_ref(tuple(row)))
+        return found
+
+    async def entries(self, message_ids: Iterable[str]) -> Mapping[str, EntryDocument]:
+        """Filed entries by id."""
+        ids = ids_parameter(message_ids)
+        return {e.message_id: e for e in await self._database.read(lambda connection: _entries(connection, ids))}
+
+    async def file(self, entries: Sequence[EntryDocument]) -> Mapping[str, EntryDocument]:
+        """File each that is not filed yet."""
+        prepared = [(_entry_row(e), e) for e in entries]
+
+        def run(connection: sqlite3.Connection) -> dict[str, EntryDocument]:
+            stored = {}
+            for row, entry in prepared:
+                if connection.execute(_FILE, row).rowcount == 1:
+                    stored[entry.message_id] = entry
+                    connection.executemany(_NAME, _names(entry))
+                    _link_attachments(connection, entry)
+            lost = [e.message_id for e in entries if e.message_id not in stored]
+            stored.update({e.message_id: e for e in _entries(connection, ids_parameter(lost))} if lost else {})
+            return stored
+
+        return await self._database.write(run)
+
+    async def update_entries(self, entries: Sequence[EntryDocument]) -> frozenset[str]:
+        """Replace each where the stored version is one below its own."""
+        prepared = [(_entry_row(e), e) for e in entries]
+
+        def run(connection: sqlite3.Connection) -> frozenset[str]:
+            won = set()
+            for row, entry in prepared:
+                values = (row[15], row[3], entry.version, row[17], entry.message_id, entry.version - 1)
+                if connection.execute(_UPDATE, values).rowcount == 1:
+                    won.add(entry.message_id)
+                    connection.executemany(_NAME, _names(entry))
+                    _link_attachments(connection, entry)
+            return frozenset(won)
+
+        return await self._database.write(run)
+
+    async def entry_page(self, page: EntryPage) -> Sequence[EntryDocument]:
+        """A page of shown entries, merged from a limited read of each strand or contact."""
+        column, owners = ("strand_id", page.strands) if page.strands is not None else ("party", page.parties or frozenset())
+        direction, sign = ("DESC", "<") if page.descending else ("ASC", ">")
+        after = "" if page.after is None else f" AND (occurred_at, ord, message_id) {sign} (?, ?, ?)"
+        values = () if page.after is None else (spell(page.after[0]), *page.after[1:])
+        statement = (
+            f"SELECT occurred_at, ord, message_id, doc FROM entries WHERE {column} = ? AND filed = 1 AND shown = 1{after}"
+            f" ORDER BY occurred_at {direction}, ord {direction}, message_id {direction} LIMIT ?"
+        )
+
+        def run(connection: sqlite3.Connection) -> list[str]:
+            lists = [connection.execute(statement, (owner, *values, page.limit)).fetchall() for owner in owners]
+            merged = heapq.merge(*lists, key=lambda row: row[:3], reverse=page.descending)
+            return [row[3] for row, _ in zip(merged, range(page.limit), strict=False)]
+
+        return [EntryDocument.model_validate_json(doc) for doc in await self._database.read(run)]
+
+    async def latest_answerable(self, strand_ids: Iterable[str], at: datetime, limit: int) -> Sequence[EntryDocument]:
+        """The newest inbound entries of the strands that can be answered."""
+        statement = (
+            "SELECT doc FROM entries WHERE strand_id = ? AND answerable_until IS NOT NULL AND answerable_until > ?"
+            " ORDER BY received_at DESC LIMIT ?"
+        )
+        moment, ids = spell(at), list(strand_ids)
+        rows = await self._database.read(
+            lambda connection: [row for i in ids for row in connection.execute(statement, (i, moment, limit)).fetchall()]
+        )
+        found = [EntryDocument.model_validate_json(doc) for (doc,) in rows]
+        return sorted(found, key=lambda e: (e.received_at, e.order, e.message_id), reverse=True)[:limit]
+
+    async def search(self, words: str, brands: frozenset[str] | None, limit: int) -> Sequence[str]:
+        """Ids of strands with an entry that holds the words; looks at the newest few thousand candidates."""
+        wanted = words.casefold()
+        brand = "" if brands is None else f" AND brand {_IN}"
+        values = () if brands is None else (ids_parameter(brands),)
+        statement = f"SELECT doc FROM entries WHERE filed = 1 AND shown = 1{brand} ORDER BY rowid DESC LIMIT ?"
+
+        def run(connection: sqlite3.Connection) -> list[str]:
+            found: dict[str, None] = {}
+            for (doc,) in connection.execute(statement, (*values, _SEARCHED)):
+                if wanted.isascii() and wanted not in doc.casefold() and json.dumps(wanted)[1:-1] not in doc.casefold():
+                    continue
+                entry = EntryDocument.model_validate_json(doc)
+                if entry.strand_id and _holds(entry, wanted):
+                    found[entry.strand_id] = None
+                if len(found) >= limit:
+                    break
+            return list(found)
+
+        return await self._database.read(run)
+
+    async def attachment_readers(self, sha256: str) -> frozenset[str]:
+        """Brands with an entry that names the attachment."""
+        statement = (
+            "SELECT DISTINCT a.brand FROM entry_attachments a JOIN entries e USING (message_id)"
+            " WHERE a.sha256 = ? AND e.filed = 1 AND e.shown = 1"
+        )
+        rows = await self._database.read(lambda connection: connection.execute(statement, (sha256,)).fetchall())
+        return frozenset(brand for (brand,) in rows)
+
+    async def sent_counts(self, since: datetime, account_id: str | None) -> Mapping[str, SentCounts]:
+        """What each account sent since a time, by where it stands now."""
+        statement = (
+            "SELECT account_id, rank, count(*) FROM entries WHERE direction = 'outbound' AND rank IS NOT NULL AND received_at >= ?"
+            " AND (? IS NULL OR account_id = ?) GROUP BY account_id, rank"
+        )
+        values = (spell(since), account_id, account_id)
+        rows = await self._database.read(lambda connection: connection.execute(statement, values).fetchall())
+        counted: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for account, rank, count in rows:
+            counted[account]["accepted"] += count
+            counted[account][_standing(DeliveryRank(rank))] += count
+        return {account: SentCounts(**counts) for account, counts in counted.items()}
+
+
+def _standing(rank: DeliveryRank) -> str:
+    if rank in {DeliveryRank.QUEUED, DeliveryRank.SENDING}:
+        return "in_flight"
+    if rank in {DeliveryRank.SENT, DeliveryRank.DELIVERED, DeliveryRank.READ}:
+        return "sent"
+    return rank.state
+
+
+def _holds(entry: EntryDocument, wanted: str) -> bool:
+    texts = (entry.subject, entry.text, entry.author.identity, entry.author.display_name)
+    return any(wanted in text.casefold() for text in texts if text)
+
+
+def _refs(connection: sqlite3.Connection, ids: str) -> list[EntryRef]:
+    rows = connection.execute(f"SELECT {_REF} FROM entries e WHERE e.message_id {_IN}", (ids,))
+    return [_ref(row) for row in rows]
+
+
+def _entries(connection: sqlite3.Connection, ids: str) -> list[EntryDocument]:
+    rows = connection.execute(f"SELECT doc FROM entries WHERE filed = 1 AND message_id {_IN}", (ids,))
+    return [EntryDocument.model_validate_json(doc) for (doc,) in rows]
+
+
+def _link_attachments(connection: sqlite3.Connection, entry: EntryDocument) -> None:
+    rows = [(a.sha256, entry.brand, entry.message_id) for a in entry.attachments if a.sha256]
+    if rows:
+        connection.executemany(_ATTACHMENT, rows)
