@@ -10,8 +10,9 @@ from typing import Protocol, TypeVar
 
 from threadline_connectors.capabilities import Capabilities
 from threadline_connectors.said import Said
+from threadline_connectors.settings import ChannelAccount
 
-__all__ = ["Connector", "WebhookConnector", "WebhookRequest"]
+__all__ = ["Connector", "InboundChannel", "WebhookConnector", "WebhookRequest"]
 
 PayloadT_contra = TypeVar("PayloadT_contra", contravariant=True)
 
@@ -40,6 +41,15 @@ class Connector(Protocol[PayloadT_contra]):
         The same payload reads the same, always. Raises PayloadError, and nothing else, where it cannot be read.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class InboundChannel:
+    """What a module in `<service>.connectors`, or an entry point in `threadline.connectors`, exports as `CHANNEL`."""
+
+    name: str
+    capabilities: Capabilities
+    account_model: type[ChannelAccount]
 
 
 @dataclass(frozen=True, slots=True)

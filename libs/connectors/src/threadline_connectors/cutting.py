@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel
 from threadline_events.inbound import Hints, InboundEvent, Part
 from threadline_events.records import Record, inbound_record
+from threadline_runtime.blobs.keys import text_key
 
 from threadline_connectors.errors import PayloadError
 
@@ -40,7 +41,7 @@ class _Cut:
     blobs: list[BlobWrite] = field(default_factory=list)
 
     def keep_whole(self, name: str, data: bytes) -> None:
-        key = text_key(self.event.intake_id or self.event.event_id, self.event.intake_index, name)
+        key = text_key(self.event.event_id, name)
         self.names[name] = key
         self.blobs.append(BlobWrite(key, data))
 
@@ -57,11 +58,6 @@ class _Cut:
             return values
         self.keep_whole(name, _json([value.model_dump(mode="json", by_alias=True) for value in values]))
         return values[: self.most]
-
-
-def text_key(intake_id: str, index: int, name: str) -> str:
-    """The blob that holds a field of an event whole."""
-    return f"text/{intake_id}/{index}/{name}"
 
 
 @dataclass(frozen=True, slots=True)

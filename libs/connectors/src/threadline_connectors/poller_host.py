@@ -5,15 +5,20 @@ Not here: how a source is spoken to (`Poller`) and how a payload is read (`Paylo
 """
 
 import asyncio
+import contextlib
+import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 import structlog
 from threadline_events.ids import polled_intake_id
 from threadline_runtime.errors import TransientError
 from threadline_runtime.failpoints import failpoint
+from threadline_runtime.leases.leases import Leases
+from threadline_runtime.leases.port import Lease
 
 from threadline_connectors.accounts import AccountBoard, Condition
 from threadline_connectors.checkpoints import CheckpointStore, Deposed
@@ -23,35 +28,11 @@ from threadline_connectors.publishing import IntakePublisher, Taken, describe_ra
 from threadline_connectors.reconnecting import Backoff, Verdict, judge
 from threadline_connectors.stamping import Stamp
 
-__all__ = ["Feed", "Hold", "PollerHost", "PollerMetrics", "PollerServices", "SourceLeases"]
+__all__ = ["Feed", "PollerHost", "PollerMetrics", "PollerServices"]
 
 PayloadT = TypeVar("PayloadT")
+_LOOK_SECONDS = 5.0
 _log = structlog.get_logger(__name__)
-
-
-class Hold(Protocol):
-    """A lease that this process holds."""
-
-    @property
-    def token(self) -> int:
-        """Higher than that of every holder before."""
-        ...
-
-    async def wait_lost(self) -> None:
-        """Returns when the lease is no longer ours."""
-        ...
-
-    async def release(self) -> None:
-        """Give it back."""
-        ...
-
-
-class SourceLeases(Protocol):
-    """Where leases on sources come from."""
-
-    async def acquire(self, source: Source) -> Hold:
-        """Wait until this process owns the source."""
-        ...
 
 
 class PollerMetrics(Protocol):
@@ -86,7 +67,7 @@ class PollerServices:
 
     publisher: IntakePublisher
     checkpoints: CheckpointStore
-    leases: SourceLeases
+    leases: Leases
     board: AccountBoard
     metrics: PollerMetrics
     now: Callable[[], datetime]
@@ -98,6 +79,7 @@ class PollerServices:
 class _Read(Generic[PayloadT]):
     batch: Batch[PayloadT]
     taken: tuple[Taken, ...]
+    spooled: tuple[Path, ...]
 
 
 class PollerHost(Generic[PayloadT]):
@@ -107,62 +89,77 @@ class PollerHost(Generic[PayloadT]):
         self._feed = feed
         self._with = services
         self._backoff = Backoff(services.random)
+        self._spooled: set[Path] = set()
 
     async def run(self) -> None:
         """Own the source whenever no other process does. A cancel leaves nothing half stored: what was not stored comes again."""
         try:
             while True:
                 self._put(Condition.WAITING, None)
-                hold = await self._with.leases.acquire(self._feed.source)
+                lease = await self._with.leases.hold(self._feed.source.lease_name)
                 await failpoint("connectors.poller.after_lease")
                 try:
-                    await self._own(hold)
+                    await self._own(lease)
                 except Deposed:
                     continue
                 finally:
-                    await hold.release()
+                    await self._release(lease)
         finally:
             self._put(Condition.STOPPED, None)
 
-    async def _own(self, hold: Hold) -> None:
+    async def _own(self, lease: Lease) -> None:
         while True:
             self._put(Condition.CONNECTING, None)
             try:
-                await self._round(hold)
+                await self._round(lease)
             except Exception as error:
                 if isinstance(error, Deposed):
                     raise
-                await self._pause(judge(error), error, hold)
+                await self._pause(judge(error), error)
             finally:
                 await self._feed.poller.close()
 
-    async def _pause(self, verdict: Verdict, error: Exception, hold: Hold) -> None:
+    async def _pause(self, verdict: Verdict, error: Exception) -> None:
         if self._put(verdict.condition, verdict.reason):
             trace = error if verdict.condition is Condition.FAULTY else None
             _log.warning("source_failed", **self._names(), condition=verdict.condition.value, reason=verdict.reason, exc_info=trace)
-        await _either(self._with.sleep(self._backoff.seconds(verdict)), hold)
+        await self._with.sleep(self._backoff.seconds(verdict))
 
-    async def _round(self, hold: Hold) -> None:
-        position = await self._position(hold)
+    async def _round(self, lease: Lease) -> None:
+        position = await self._position(lease)
         fetched: asyncio.Queue[Batch[PayloadT]] = asyncio.Queue(1)
         read: asyncio.Queue[_Read[PayloadT]] = asyncio.Queue(1)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(_watch(hold))
+                group.create_task(self._watch(lease))
                 group.create_task(self._fetch(position, fetched))
                 group.create_task(self._read(fetched, read))
-                group.create_task(self._publish(hold, read))
+                group.create_task(self._publish(lease, read))
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
+        finally:
+            await self._remove(set(self._spooled))  # of batches that were on their way; they come again
 
-    async def _position(self, hold: Hold) -> str:
+    async def _watch(self, lease: Lease) -> None:
+        """Ends the round when the lease has gone to another: a courtesy, since its token already guards every write."""
+        while True:
+            await self._with.sleep(_LOOK_SECONDS)
+            with contextlib.suppress(TransientError):
+                if not await self._with.leases.is_held(lease):
+                    raise Deposed("the lease went to another process")
+
+    async def _release(self, lease: Lease) -> None:
+        with contextlib.suppress(TransientError):  # who comes next waits for our silence instead
+            await self._with.leases.release(lease)
+
+    async def _position(self, lease: Lease) -> str:
         source, checkpoints = self._feed.source, self._with.checkpoints
-        position = await checkpoints.claim(source, hold.token)
+        position = await checkpoints.claim(source, lease.token)
         await failpoint("connectors.poller.after_claim")
         if position is None:
             position = await self._feed.poller.start()
             await failpoint("connectors.poller.after_start")
-            await checkpoints.store(source, hold.token, position)
+            await checkpoints.store(source, lease.token, position)
             await failpoint("connectors.poller.after_start_stored")
         return position
 
@@ -174,6 +171,7 @@ class PollerHost(Generic[PayloadT]):
                 self._with.metrics.lag(self._feed.source, max(age, 0.0))
             if batch.payloads:
                 self._put(Condition.CATCHING_UP, None)
+            self._spooled.update(one.raw for one in batch.payloads if isinstance(one.raw, Path))
             await out.put(batch)
         raise RetryableError("the source ended its stream")
 
@@ -181,10 +179,12 @@ class PollerHost(Generic[PayloadT]):
         while True:
             batch = await batches.get()
             readings = await self._feed.reader.read(batch.payloads) if batch.payloads else ()
+            spooled = tuple(path for reading in readings for path in reading.spooled)
+            self._spooled.update(spooled)
             await failpoint("connectors.poller.after_read")
             received_at = self._with.now()
             taken = [await self._take(one, reading, received_at) for one, reading in zip(batch.payloads, readings, strict=True)]
-            await out.put(_Read(batch, tuple(taken)))
+            await out.put(_Read(batch, tuple(taken), spooled))
 
     async def _take(self, fetched: Fetched[PayloadT], reading: Reading, received_at: datetime) -> Taken:
         arguments = (fetched.raw, fetched.size, fetched.media_type)
@@ -195,17 +195,18 @@ class PollerHost(Generic[PayloadT]):
             _log.warning("payload_rejected", **self._names(), intake_id=intake_id, reason=taken.rejection.code)
         return taken
 
-    async def _publish(self, hold: Hold, ready: "asyncio.Queue[_Read[PayloadT]]") -> None:
+    async def _publish(self, lease: Lease, ready: "asyncio.Queue[_Read[PayloadT]]") -> None:
         source = self._feed.source
         while True:
             one = await ready.get()
             if one.taken:
                 await self._until_durable(one.taken)
             await failpoint("connectors.poller.before_checkpoint")
-            await self._with.checkpoints.store(source, hold.token, one.batch.position)
+            await self._with.checkpoints.store(source, lease.token, one.batch.position)
             await failpoint("connectors.poller.after_checkpoint")
             await self._feed.poller.published(one.batch)
             await failpoint("connectors.poller.after_published")
+            await self._remove({*one.spooled, *(taken.raw for taken in one.taken if isinstance(taken.raw, Path))})
             self._progressed(one)
 
     async def _until_durable(self, taken: tuple[Taken, ...]) -> None:
@@ -218,6 +219,11 @@ class PollerHost(Generic[PayloadT]):
                 if self._put(Condition.BUS_UNAVAILABLE, str(error)):
                     _log.warning("publish_failed", **self._names(), reason=str(error))
                 await self._with.sleep(waiting.seconds(judge(error)))
+
+    async def _remove(self, paths: set[Path]) -> None:
+        if paths:
+            self._spooled -= paths
+            await asyncio.to_thread(_remove_all, paths)
 
     def _progressed(self, one: _Read[PayloadT]) -> None:
         source, metrics = self._feed.source, self._with.metrics
@@ -237,22 +243,12 @@ class PollerHost(Generic[PayloadT]):
         return {"account_id": self._feed.source.account_id, "stream": self._feed.source.stream}
 
 
-async def _watch(hold: Hold) -> None:
-    await hold.wait_lost()
-    raise Deposed("the lease went to another process")
-
-
-async def _either(pause: Awaitable[None], hold: Hold) -> None:
-    """Wait, but not longer than the lease is ours."""
-    waits = [asyncio.ensure_future(pause), asyncio.ensure_future(_watch(hold))]
-    try:
-        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for one in done:
-            one.result()
-    finally:
-        for one in waits:
-            one.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)
+def _remove_all(paths: set[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -6,6 +6,7 @@ Not here: leases, checkpoints, reading, publishing, retry and metrics (`poller_h
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from threadline_connectors.errors import PayloadError
@@ -22,6 +23,11 @@ class Source:
 
     account_id: str
     stream: str
+
+    @property
+    def lease_name(self) -> str:
+        """The lease that its owner holds."""
+        return f"poller/{self.account_id}/{self.stream}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +80,14 @@ class Poller(Protocol[PayloadT]):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What became of one payload: what it says, or why it is rejected."""
+    """What became of one payload: what it says, or why it is rejected.
+
+    `spooled` are files and folders that hold its media until the batch is stored; the host removes them.
+    """
 
     said: tuple[Said, ...] = ()
     rejection: PayloadError | None = None
+    spooled: tuple[Path, ...] = ()
 
 
 class PayloadReader(Protocol[PayloadT]):

@@ -8,12 +8,12 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 from threadline_events.inbound import RawPayload
 from threadline_events.intakes import Intake
 from threadline_events.records import Record, intake_record
-from threadline_runtime.blobs import attachment_key, raw_key
+from threadline_runtime.blobs.keys import attachment_key, raw_key
+from threadline_runtime.blobs.port import BlobStore
 from threadline_runtime.bus.port import Bus
 from threadline_runtime.failpoints import failpoint
 
@@ -23,27 +23,11 @@ from threadline_connectors.pollers import Reading
 from threadline_connectors.said import Content, Media
 from threadline_connectors.stamping import Stamp, stamp
 
-__all__ = ["MAX_INLINE_RAW", "BlobWriter", "IntakePublisher", "Taken", "describe_raw", "take"]
+__all__ = ["MAX_INLINE_RAW", "IntakePublisher", "Taken", "describe_raw", "take"]
 
 MAX_INLINE_RAW = 512 * 1024
 """A payload above this stands in a blob, named by the intake."""
 _BLOBS_AT_ONCE = 8
-
-
-class BlobWriter(Protocol):
-    """What is needed of `threadline_runtime.blobs`."""
-
-    async def put(self, key: str, data: bytes) -> None:
-        """Store durably, also when it is there."""
-        ...
-
-    async def put_file(self, key: str, path: Path) -> None:
-        """Store a file durably; the file may be moved away."""
-        ...
-
-    async def exists(self, key: str) -> bool:
-        """Whether the blob is there."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +59,7 @@ def take(reading: Reading, raw: Content, by: Stamp) -> Taken:
 class IntakePublisher:
     """Writes payloads and everything read from them; when `publish` returns all of it is durable."""
 
-    def __init__(self, bus: Bus, blobs: BlobWriter) -> None:
+    def __init__(self, bus: Bus, blobs: BlobStore) -> None:
         self._bus = bus
         self._blobs = blobs
         self._slots = asyncio.Semaphore(_BLOBS_AT_ONCE)

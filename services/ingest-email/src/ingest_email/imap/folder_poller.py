@@ -78,7 +78,7 @@ class FolderPoller:
             connection.forget_growth()
             at, uids = await self._waiting(connection, at)
             reached = at
-            async for reached, batch in self._batches(connection, at, uids):
+            async for reached, batch in self._batches(connection, at, uids):  # noqa: B007 - the last one is where we are
                 told = batch.caught_up
                 yield batch
             at = reached
