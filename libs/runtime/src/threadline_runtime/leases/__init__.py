@@ -1,0 +1,1 @@
+"""One owner a mailbox or lane, without trusting any wall clock."""

@@ -1,0 +1,126 @@
+"""The behaviour suite of the lease store port, with two observers whose clocks disagree; an adapter's test subclasses it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from threadline_runtime.leases.leases import Leases
+from threadline_runtime.leases.port import Lease, LeaseStore, Sighting
+
+__all__ = ["Clock", "LeaseSuite"]
+
+
+class Clock:
+    """A monotonic clock that a test moves."""
+
+    def __init__(self, start: float) -> None:
+        self.time = start
+
+    def __call__(self) -> float:
+        """The time now."""
+        return self.time
+
+
+class _Slow:
+    """A store that takes a while to answer, as the observer's clock sees it."""
+
+    def __init__(self, store: LeaseStore, clock: Clock, seconds: float) -> None:
+        self._store, self._clock, self._seconds = store, clock, seconds
+        self.beat, self.silence, self.take, self.release = store.beat, store.silence, store.take, store.release
+
+    async def look(self, name: str) -> Sighting:
+        sighting = await self._store.look(name)
+        self._clock.time += self._seconds
+        return sighting
+
+
+class LeaseSuite(ABC):
+    """What every adapter promises."""
+
+    @abstractmethod
+    async def make_store(self) -> LeaseStore:
+        """An empty store."""
+
+    @pytest_asyncio.fixture
+    async def store(self) -> AsyncIterator[LeaseStore]:
+        """The store under test."""
+        yield await self.make_store()
+
+    async def look_often(self, leases: Leases, clock: Clock, times: int, step: float) -> Lease | None:
+        """Attempt again and again while the observer's clock goes on."""
+        lease = None
+        for _ in range(times):
+            clock.time += step
+            lease = lease or await leases.attempt("mailbox")
+        return lease
+
+    async def test_a_free_lease_is_taken_and_kept(self, store: LeaseStore) -> None:
+        """The first comes in at once; asking again answers the same lease."""
+        leases = Leases(store, "a", Clock(0))
+        lease = await leases.attempt("mailbox")
+        assert lease == Lease("mailbox", "a", 1)
+        assert await leases.attempt("mailbox") == lease
+        assert await leases.is_held(lease)
+
+    async def test_a_beating_holder_keeps_its_lease_whatever_the_clocks_say(self, store: LeaseStore) -> None:
+        """P2: no wall clock is trusted; a living holder is never deposed, for hours of the observer's time."""
+        first, clock = Leases(store, "a", Clock(0)), Clock(1e9)
+        second = Leases(store, "b", clock)
+        lease = await first.attempt("mailbox")
+        for _ in range(50):
+            await first.raise_beat()
+            clock.time += 3600
+            assert await second.attempt("mailbox") is None
+        assert lease is not None
+        assert await first.is_held(lease)
+
+    async def test_a_silent_holder_is_deposed_and_its_token_is_old(self, store: LeaseStore) -> None:
+        """After five quick reads over 20 s without a new beat; the token fences whoever was deposed."""
+        first, clock = Leases(store, "a", Clock(0)), Clock(5)
+        second = Leases(store, "b", clock)
+        old = await first.attempt("mailbox")
+        assert await self.look_often(second, clock, 5, 4.9) is None, "19.6 s are not 20"
+        lease = await self.look_often(second, clock, 1, 4.9)
+        assert lease == Lease("mailbox", "b", 2)
+        assert old is not None
+        assert not await first.is_held(old)
+        await first.release(old)
+        assert await second.is_held(lease)
+
+    async def test_few_or_bursting_reads_prove_nothing(self, store: LeaseStore) -> None:
+        """20 s with too few reads, as after a frozen observer, are no proof."""
+        first, clock = Leases(store, "a", Clock(0)), Clock(5)
+        second = Leases(store, "b", clock)
+        await first.attempt("mailbox")
+        assert await self.look_often(second, clock, 20, 0.01) is None
+        assert await self.look_often(second, clock, 1, 60) is None
+
+    async def test_slow_answers_prove_nothing(self, store: LeaseStore) -> None:
+        """An answer that took more than 2 s may be old."""
+        first, clock = Leases(store, "a", Clock(0)), Clock(5)
+        second = Leases(_Slow(store, clock, 2.5), "b", clock)
+        await first.attempt("mailbox")
+        assert await self.look_often(second, clock, 20, 4) is None
+
+    async def test_a_lease_given_up_is_free_at_once_and_the_token_goes_on(self, store: LeaseStore) -> None:
+        """A clean stop makes nobody wait."""
+        first, second = Leases(store, "a", Clock(0)), Leases(store, "b", Clock(0))
+        lease = await first.attempt("mailbox")
+        assert lease is not None
+        await first.release(lease)
+        assert await second.attempt("mailbox") == Lease("mailbox", "b", 2)
+
+    async def test_of_two_who_see_a_free_lease_one_gets_it(self, store: LeaseStore) -> None:
+        """Taking is one compare-and-set."""
+        seen = (await store.look("mailbox")).lease
+        assert await store.take("mailbox", seen, "a") == Lease("mailbox", "a", 1)
+        assert await store.take("mailbox", seen, "b") is None
+        later = (await store.look("mailbox")).lease
+        assert await store.take("mailbox", later, "c") == Lease("mailbox", "c", 2)
+        assert await store.take("mailbox", later, "d") is None
+
+    async def test_the_sole_process_takes_a_dead_ones_lease_at_once(self, store: LeaseStore) -> None:
+        """P9: after a kill -9, `up` goes on without waiting, under a new token."""
+        await Leases(store, "before the crash", Clock(0)).attempt("mailbox")
+        assert await Leases(store, "after", Clock(0), sole=True).attempt("mailbox") == Lease("mailbox", "after", 2)
