@@ -46,6 +46,8 @@ _NOT_CHARSETS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_es
 _NAME = re.compile(r"[A-Za-z0-9._:+()-]{1,40}\Z")
 # ASCII bytes that do not mean ASCII characters.
 _SHIFTING = ("iso2022", "utf-7", "hz", "utf-16", "utf-32")
+# The only one of them whose decoder makes lone surrogates.
+_UTF7 = "utf-7"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _GUESS_BYTES = 32 * 1024
 
@@ -73,7 +75,7 @@ def decode(data: bytes, declared: str | None) -> str:
     if name is not None:
         text = _strict(data, name)
         if text is not None:
-            return mend(text.removeprefix("\ufeff"))
+            return (mend(text) if name == _UTF7 else text).removeprefix("\ufeff")
     text = _strict(data, "utf-8")
     if text is not None:
         return text.removeprefix("\ufeff")
@@ -92,7 +94,9 @@ def _nearly(data: bytes, name: str | None) -> str | None:
     if name is None or name in {"cp1252", "iso8859-1"}:
         return None
     text = data.decode(name, "replace")
-    return mend(text) if text.count("\ufffd") * 50 <= len(text) else None
+    if text.count("\ufffd") * 50 > len(text):
+        return None
+    return mend(text) if name == _UTF7 else text
 
 
 def _guess(data: bytes) -> str | None:
@@ -118,7 +122,9 @@ def decode_raw_header(data: bytes, hint: str | None = None) -> str:
     if text is None and hint:
         name = _codec(hint)
         text = _strict(data, name) if name is not None else None
-    return mend(text) if text is not None else _lenient(data)
+    if text is None:
+        return _lenient(data)
+    return mend(text)
 
 
 def mend(text: str) -> str:

@@ -19,7 +19,7 @@ _BLOCKS = frozenset(
 _SPACED = frozenset({"p", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "blockquote", "table", "pre"})
 _INVISIBLE = ["style", "script", "title", "template", "noscript", "head", "object", "svg", "textarea", "select"]
 _HIDDEN = '[hidden], [style*="display:none" i], [style*="display: none" i], [style*="mso-hide:all" i]'
-_MAY_HIDE = re.compile(r"display:\s?none|mso-hide|\shidden", re.IGNORECASE)
+_MAY_HIDE = ("display:none", "display: none", "mso-hide", " hidden")
 # The element holds the quoted mail.
 _CONTAINERS = (
     "div.gmail_quote, blockquote.gmail_quote, blockquote[type=cite], .yahoo_quoted, .protonmail_quote, .gmail_quote_container,"
@@ -31,43 +31,76 @@ _DIVIDERS = (
     '#appendonsend, #divRplyFwdMsg, div[style*="border-top:solid #E1E1E1" i], div[style*="border-top:solid #B5C4DF" i],'
     ' div[style*="border-top: solid #E1E1E1" i], .OutlookMessageHeader, #x_divRplyFwdMsg, #OLK_SRC_BODY_SECTION'
 )
-_MARKER = re.compile(
-    r"gmail_quote|type=[\"']?cite|yahoo_quoted|protonmail_quote|tutanota_quote|zmail_extra|moz-cite-prefix|moz-forward|appendonsend"
-    r"|divRplyFwdMsg|border-top:\s?solid #(?:E1E1E1|B5C4DF)|OutlookMessageHeader|reference-message|OLK_SRC_BODY|isForwardContent",
-    re.IGNORECASE,
+_MARKERS = (
+    "gmail_quote",
+    "type=cite",
+    'type="cite',
+    "type='cite",
+    "yahoo_quoted",
+    "protonmail_quote",
+    "tutanota_quote",
+    "zmail_extra",
+    "moz-forward",
+    "appendonsend",
+    "divrplyfwdmsg",
+    "solid #e1e1e1",
+    "solid #b5c4df",
+    "outlookmessageheader",
+    "reference-message",
+    "olk_src_body",
+    "isforwardcontent",
 )
-_OWN_CONTROLS = re.compile("[\x00\x01\x02\x03]")
-_SPACES = re.compile(r"[ \t\r\n\f]+")
-_AROUND_BREAK = re.compile(r" ?\n ?")
-_WIDE = re.compile(r"[ \t]{2,}")
-_MANY_BREAKS = re.compile(r"\n{3,}")
+_OWN = (QUOTE_START, QUOTE_END, QUOTE_REST, "\x00", "\x04")
+_BREAK = "\x04"
+_PARAGRAPH = _BREAK * 2
+_AROUND_START = re.compile(f"({_BREAK}*)([{QUOTE_START}{QUOTE_REST}])({_BREAK}*)")
+_AROUND_END = re.compile(f"({_BREAK}*){QUOTE_END}({_BREAK}*)")
+_MANY_BREAKS = re.compile(f"{_BREAK}{{3,}}")
 _MAX_MARKS = 100
 _MAX_DEPTH = 60
 
 
 def has_quote_marker(html: str) -> bool:
     """Whether some client's mark of a quoted mail may be in it: cheap, so that most HTML need not be read."""
-    return _MARKER.search(html) is not None
+    lowered = html.lower()
+    return any(marker in lowered for marker in _MARKERS)
 
 
 def without_controls(text: str) -> str:
     """Without NUL and without the characters used as marks here."""
-    return _OWN_CONTROLS.sub("", text)
+    for one in _OWN:
+        if one in text:
+            text = text.replace(one, "")
+    return text
 
 
 def html_to_text(html: str) -> str:
-    """The visible text. Quoted mails stand between QUOTE_START and QUOTE_END or after QUOTE_REST, characters that nothing else holds."""
+    """The visible text.
+
+    Quoted mails stand between QUOTE_START and QUOTE_END or after QUOTE_REST, characters that nothing else holds.
+    """
     tree = LexborHTMLParser(without_controls(html))
     tree.strip_tags(_INVISIBLE)
-    if _MAY_HIDE.search(html) is not None:
+    lowered = html.lower()
+    if any(sign in lowered for sign in _MAY_HIDE):
         for node in tree.css(_HIDDEN):
             node.decompose()
     body = tree.body or tree.root
     if body is None:
         return ""
-    if has_quote_marker(html):
+    if "<pre" in lowered:
+        _keep_lines(tree)
+    if any(marker in lowered for marker in _MARKERS):
         _mark_quotes(tree)
-    return _layout(_pieces(body))
+    return _layout("".join(_pieces(body)))
+
+
+def _keep_lines(tree: LexborHTMLParser) -> None:
+    for block in tree.css("pre"):
+        for node in list(block.traverse(include_text=True)):
+            text = node.text_content if node.tag == "-text" else None
+            if text is not None and "\n" in text:
+                node.replace_with(text.replace("\n", _BREAK))
 
 
 def _mark_quotes(tree: LexborHTMLParser) -> None:
@@ -117,9 +150,9 @@ def _pieces(body: LexborNode) -> list[str]:
                 continue
             if not text.isspace():
                 _after_block(node, out)
-            out.append(_SPACES.sub(" ", text))
+            out.append(text)
         elif tag in _BLOCKS:
-            out.append("\n\n" if tag in _SPACED else "\n")
+            out.append(_PARAGRAPH if tag in _SPACED else _BREAK)
             if tag == "li":
                 out.append("- ")
         elif tag in {"td", "th"}:
@@ -134,10 +167,12 @@ def _after_block(node: LexborNode, out: list[str]) -> None:
     if previous is not None:
         tag = previous.tag
         if tag in _BLOCKS and tag != "br":
-            out.append("\n\n" if tag in _SPACED else "\n")
+            out.append(_PARAGRAPH if tag in _SPACED else _BREAK)
 
 
-def _layout(pieces: list[str]) -> str:
-    text = _WIDE.sub(" ", "".join(pieces))
-    text = _MANY_BREAKS.sub("\n\n", _AROUND_BREAK.sub("\n", text))
-    return text.replace("\xa0", " ").strip(" \n")
+def _layout(text: str) -> str:
+    """White space of the source means one blank; the breaks are those of the elements."""
+    text = " ".join(text.split()).replace(f" {_BREAK}", _BREAK).replace(f"{_BREAK} ", _BREAK)
+    if QUOTE_START in text or QUOTE_REST in text:  # a mark is no text: the breaks on both its sides are one
+        text = _AROUND_END.sub(f"{QUOTE_END}\\1\\2", _AROUND_START.sub(r"\1\3\2", text))
+    return _MANY_BREAKS.sub(_PARAGRAPH, text).strip(f"{_BREAK} ").replace(_BREAK, "\n")

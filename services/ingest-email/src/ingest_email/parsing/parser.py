@@ -104,7 +104,7 @@ def _parse(raw: bytes, context: ParseContext) -> ParsedMail:
         signature=body.signature,
         parts=content.parts(),
         attachments=content.attachments(html),
-        automatic_sign=_sign_of(report) or sign,
+        automatic_sign=_sign_of(report) or sign or _calendar_reply(root),
         is_list=listed,
         list_id=list_id(fields),
         is_forward=body.forwarded or (is_forward_subject(subject) and _attached_mail(root)),
@@ -153,6 +153,13 @@ def _sign_of(report: Report | None) -> str | None:
     if report is None:
         return None
     return "bounce" if report.kind is ReportKind.FAILED else f"report-{report.kind}"
+
+
+def _calendar_reply(part: Part) -> str | None:
+    """Calendars accept and decline by themselves, in the person's name."""
+    if part.type.name == "text/calendar" and part.type.params.get("method", "").lower() == "reply":
+        return "calendar-reply"
+    return next((sign for child in part.children if (sign := _calendar_reply(child)) is not None), None)
 
 
 def _attached_mail(part: Part) -> bool:

@@ -140,7 +140,7 @@ def _quoted_id(text: str) -> str | None:
 
 
 def _text(block: Block, name: bytes) -> str:
-    return one_line(decode_words(decode_raw_header(unfold(block.get(name, b"")))))
+    return " ".join(one_line(decode_words(decode_raw_header(unfold(block.get(name, b""))))).split())
 
 
 def _text_of(part: Part, name: bytes) -> str:
