@@ -20,7 +20,7 @@ StartAt = Literal["now", "all"] | date
 class ImapSettings(BaseModel):
     """How a mailbox is reached and what is done there.
 
-    `access_token` (XOAUTH2) is read anew at every connect, since tokens live about an hour: name a file that something renews.
+    `access_token` (XOAUTH2) names a file that something renews: tokens live about an hour, so it is read anew at every connect.
     `mark` changes nothing at the server unless set: `seen`, `keyword` or `move`.
     """
 
@@ -60,6 +60,12 @@ class ImapSettings(BaseModel):
     def port_number(self) -> int:
         """The port, by default that of the kind of TLS."""
         return self.port or (993 if self.tls == "implicit" else 143)
+
+    @property
+    def secret(self) -> str:
+        """The password or the token."""
+        secret = self.password or self.access_token
+        return secret.get_secret_value() if secret is not None else ""
 
     @property
     def all_folders(self) -> tuple[str, ...]:

@@ -34,18 +34,15 @@ _ASSUMED_SIZE = 64 * 1024
 
 
 class FolderPoller:
-    """The poller of one folder. `secret` gives the password or a fresh token at each connect."""
+    """The poller of one folder; the password or token is read anew at each connect."""
 
-    def __init__(
-        self, settings: ImapSettings, folder: str, *, secret: Callable[[], str], spool: Spool, now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, settings: ImapSettings, folder: str, *, spool: Spool, now: Callable[[], datetime]) -> None:
         self._settings = settings
         self._folder = folder
-        self._secret = secret
         self._spool = spool
         self._now = now
         self._open: tuple[ImapConnection, Mailbox] | None = None
-        self._marker = Marker(settings, folder, secret) if settings.mark is not None else None
+        self._marker = Marker(settings, folder) if settings.mark is not None else None
 
     async def start(self) -> str:
         """Where the account's `start_at` begins."""
@@ -123,11 +120,11 @@ class FolderPoller:
         return self._open
 
     async def _log_in(self) -> ImapConnection:
-        secret = self._secret()
+        secret = self._settings.secret
         try:
             return await ImapConnection.open(self._settings, secret)
         except AuthError:
-            fresh = self._secret()
+            fresh = self._settings.secret
             if self._settings.access_token is None or fresh == secret:
                 raise
             return await ImapConnection.open(self._settings, fresh)  # the token was renewed meanwhile

@@ -3,7 +3,7 @@
 Not here: when a mail is safe; the poller's host knows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from ingest_email.imap.connection import MAX_UIDS, ImapConnection
 from ingest_email.settings import ImapSettings
@@ -14,10 +14,9 @@ __all__ = ["Marker"]
 class Marker:
     """Sets `\\Seen`, a keyword, or moves mails away. The followed folder itself stays open read-only elsewhere."""
 
-    def __init__(self, settings: ImapSettings, folder: str, secret: Callable[[], str]) -> None:
+    def __init__(self, settings: ImapSettings, folder: str) -> None:
         self._settings = settings
         self._folder = folder
-        self._secret = secret
         self._connection: ImapConnection | None = None
         self._keywords = False
 
@@ -41,7 +40,7 @@ class Marker:
 
     async def _connected(self) -> ImapConnection:
         if self._connection is None:
-            connection = await ImapConnection.open(self._settings, self._secret())
+            connection = await ImapConnection.open(self._settings, self._settings.secret)
             try:
                 self._keywords = (await connection.select(self._folder, writable=True)).keywords
             except BaseException:

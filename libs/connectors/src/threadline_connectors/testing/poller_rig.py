@@ -1,0 +1,143 @@
+"""Everything a poller's host needs, on SQLite, so that a test of a poller starts with what the source holds.
+
+Not here: the source itself; a test brings its poller and reader.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from threadline_events import topics
+from threadline_events.inbound import InboundEvent
+from threadline_events.intakes import Intake
+from threadline_events.records import intake_of
+from threadline_runtime.blobs.files import FileBlobs
+from threadline_runtime.bus.sqlite import SqliteBus
+from threadline_runtime.leases.leases import Leases
+from threadline_runtime.leases.sqlite import SqliteLeaseStore
+from threadline_runtime.sqlite import MEMORY, SqliteDatabase
+
+from threadline_connectors.accounts import AccountBoard, AccountState, Condition
+from threadline_connectors.checkpoints import SqliteCheckpointStore
+from threadline_connectors.poller_host import Feed, PollerHost, PollerServices
+from threadline_connectors.pollers import Source
+from threadline_connectors.publishing import IntakePublisher
+
+__all__ = ["CountingMetrics", "PollerRig", "poller_rig"]
+
+PayloadT = TypeVar("PayloadT")
+_LOOK_SECONDS = 0.02
+_QUICKLY = 0.02
+
+
+@dataclass
+class CountingMetrics:
+    """Remembers what was counted."""
+
+    intakes: int = 0
+    rejected: int = 0
+    lags: dict[Source, float] = field(default_factory=dict)
+    successes: dict[str, datetime] = field(default_factory=dict)
+
+    def taken(self, account_id: str, count: int, rejected: int) -> None:
+        """See `PollerMetrics`."""
+        self.intakes += count
+        self.rejected += rejected
+
+    def lag(self, source: Source, seconds: float) -> None:
+        """See `PollerMetrics`."""
+        self.lags[source] = seconds
+
+    def succeeded(self, account_id: str, now: datetime) -> None:
+        """See `PollerMetrics`."""
+        self.successes[account_id] = now
+
+
+@dataclass
+class PollerRig:
+    """A bus, blobs, checkpoints and leases, and hosts that run feeds over them."""
+
+    bus: SqliteBus
+    blobs: FileBlobs
+    services: PollerServices
+    checkpoints: SqliteCheckpointStore
+    metrics: CountingMetrics
+    database: SqliteDatabase
+
+    @asynccontextmanager
+    async def running(self, feeds: Sequence[Feed[PayloadT]]) -> AsyncIterator[None]:
+        """Run feeds; at the end they are cancelled as a stopping process does."""
+        tasks = [asyncio.create_task(PollerHost(feed, self.services).run()) for feed in feeds]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    async def events(self) -> list[InboundEvent]:
+        """Every event on the bus, in the order of their partitions."""
+        return [InboundEvent.model_validate_json(record.value or b"") async for record in self.bus.read(topics.INBOUND)]
+
+    async def intakes(self) -> list[Intake]:
+        """Every intake on the bus."""
+        return [intake_of(record.value or b"", record.headers) async for record in self.bus.read(topics.INTAKES)]
+
+    async def until_intakes(self, count: int, within: float = 20.0) -> list[Intake]:
+        """The intakes once there are at least `count`."""
+        found = await self.intakes()
+        async with asyncio.timeout(within):
+            while len(found) < count:
+                await asyncio.sleep(_LOOK_SECONDS)
+                found = await self.intakes()
+        return found
+
+    async def until(self, source: Source, *conditions: Condition, within: float = 20.0) -> AccountState:
+        """The state of a source once it is one of these."""
+        state = self.services.board.state(source)
+        async with asyncio.timeout(within):
+            while state is None or state.condition not in conditions:
+                await asyncio.sleep(_LOOK_SECONDS)
+                state = self.services.board.state(source)
+        return state
+
+
+@asynccontextmanager
+async def poller_rig(
+    folder: Path, *, database: str | Path = MEMORY, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> AsyncIterator[PollerRig]:
+    """A rig whose waits are short: what would be minutes between rounds is a moment here."""
+    store = SqliteDatabase.open(database)
+    bus = await SqliteBus.open(store)
+    blobs = FileBlobs.open(folder / "blobs")
+    checkpoints = SqliteCheckpointStore(store)
+    await checkpoints.migrate()
+    lease_store = SqliteLeaseStore(store)
+    await lease_store.migrate()
+    leases = Leases(lease_store, "rig", asyncio.get_running_loop().time, sole=True)
+    metrics = CountingMetrics()
+
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(min(seconds, _QUICKLY))
+
+    services = PollerServices(
+        publisher=IntakePublisher(bus, blobs),
+        checkpoints=checkpoints,
+        leases=leases,
+        board=AccountBoard(),
+        metrics=metrics,
+        now=now,
+        sleep=sleep,
+        random=lambda: 0.5,
+    )
+    try:
+        yield PollerRig(bus, blobs, services, checkpoints, metrics, store)
+    finally:
+        await bus.close()  # closes the database
