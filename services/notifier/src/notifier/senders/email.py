@@ -48,9 +48,10 @@ class SmtpSettings(BaseModel):
     port: int = Field(default=0, ge=0, le=65535)
     tls: Literal["implicit", "starttls", "none"] = "starttls"
     insecure: bool = False
+    ca_file: Path | None = None
     username: str | None = None
     password: SecretStr | None = None
-    token_file: Path | None = None
+    access_token: SecretStr | None = None
     connections: int = Field(default=3, ge=1, le=20)
     per_minute: int | None = Field(default=None, ge=1)
 
@@ -138,7 +139,7 @@ class EmailSender:
             raise UnsendableMailError(f"an attachment is not stored ({attachment.state}): take it out and send again")
         try:
             data = await self._blobs.get(attachment_key(brand, attachment.sha256))
-        except BlobMissing as error:
+        except (BlobMissing, ValueError) as error:
             raise UnsendableMailError("an attachment is not in the blob store: upload it and send again") from error
         content_id = attachment.content_id if attachment.inline else None
         return AttachedFile(data, attachment.media_type, attachment.file_name, content_id)
@@ -184,7 +185,8 @@ def _recipient(message: OutboundMessage) -> Mailbox:
     address, name = message.reply_address.get("address"), message.reply_address.get("display_name")
     if not isinstance(address, str):
         raise UnsendableMailError("the reply address names no mail address")
-    return Mailbox(address, name if isinstance(name, str) else None)
+    # The customer chose the name: one that could break a header is left out, so that nobody can make us unable to answer.
+    return Mailbox(address, name if isinstance(name, str) and name.isprintable() else None)
 
 
 def _server(account: EmailAccount) -> SmtpServer:
