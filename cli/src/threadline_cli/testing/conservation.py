@@ -50,7 +50,8 @@ class Books:
         line = (
             f"acknowledged {self.acknowledged}, stored {self.stored}, lost {len(self.lost)}, doubled {len(self.doubled)}, "
             f"misfiled {len(self.misfiled)}; replies accepted {self.accepted}, sent {self.sent}, unsent {len(self.unsent)}, "
-            f"sent twice {len(self.sent_twice)}, counted repeats {self.repeats}; dead letters {self.dead_letters}; audit {self.audit_status}"
+            f"sent twice {len(self.sent_twice)}, counted repeats {self.repeats}; dead letters {self.dead_letters}; "
+            f"audit {self.audit_status}"
         )
         wrong = [*self.lost, *self.doubled, *self.misfiled, *self.unsent, *self.sent_twice]
         return "\n  ".join([line, *wrong[:20], *([self.audit] if self.audit_status else [])])
@@ -97,9 +98,7 @@ def _balance_mails(books: Books, history: History, inbound: Mapping[tuple[str, s
             books.misfiled += [f"mail {mail.token} by {e.author.identity}" for e in found if e.author.identity != f"email:{mail.author}"]
 
 
-def _balance_replies(
-    books: Books, history: History, outbound: Mapping[str, list[Entry]], sink: FakeSmtp, up: Standalone
-) -> None:
+def _balance_replies(books: Books, history: History, outbound: Mapping[str, list[Entry]], sink: FakeSmtp, up: Standalone) -> None:
     went: dict[str, Counter[str]] = defaultdict(Counter)
     recipients: dict[str, set[str]] = defaultdict(set)
     for mail in sink.received:

@@ -9,7 +9,6 @@ import email
 import random
 import threading
 import uuid
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import format_datetime, localtime
@@ -24,6 +23,8 @@ from threadline_cli.testing.standalone import Standalone
 __all__ = ["AcceptedReply", "History", "Load", "SentMail", "bounce_of", "customer_mail"]
 
 _BRAND_OF = {SUPPORT: "acme", SALES: "acme", OTHER_BRAND: "globex"}
+_MAILBOXES = {(SUPPORT,): 6, (SALES,): 1, (OTHER_BRAND,): 1, (SUPPORT, SALES): 2, (SUPPORT, OTHER_BRAND): 1}
+"""Where a mail goes, and how often."""
 _TIRED = (httpx.TransportError,)
 
 
@@ -133,7 +134,7 @@ class Load:
         try:
             while not self._stopping.wait(self._pause):
                 self.write_once(self._random.randint(1, 6))
-        except BaseException as error:  # noqa: BLE001 - told by stop()
+        except BaseException as error:
             self._failure = error
 
     def write_once(self, count: int) -> None:
@@ -142,7 +143,7 @@ class Load:
         sent: list[SentMail] = []
         for _ in range(count):
             token, author = self._token(), self._random.choice(self._customers)
-            chosen = self._random.choices([(SUPPORT,), (SALES,), (OTHER_BRAND,), (SUPPORT, SALES), (SUPPORT, OTHER_BRAND)], [6, 1, 1, 2, 1])[0]
+            chosen = self._random.choices(list(_MAILBOXES), list(_MAILBOXES.values()))[0]
             parent = self._random.choice(self.history.mails[-40:]) if self.history.mails and self._random.random() < 0.2 else None
             answers = f"{parent.token}@client.test" if parent and parent.author == author else None
             mail = customer_mail(author, ", ".join(chosen), token, answers=answers)
@@ -156,12 +157,12 @@ class Load:
             self.history.mails += sent
 
     def _work(self) -> None:
-        actions: Sequence[tuple[Callable[[], None], int]] = [(self.reply, 6), (self.note, 2), (self.resolve, 2), (self.link, 2), (self.assign, 1), (self.bounce, 1)]
+        actions = {self.reply: 6, self.note: 2, self.resolve: 2, self.link: 2, self.assign: 1, self.bounce: 1}
         try:
             while not self._stopping.wait(self._pause * 2):
                 with contextlib.suppress(*_TIRED):
-                    self._random.choices([one for one, _ in actions], [weight for _, weight in actions])[0]()
-        except BaseException as error:  # noqa: BLE001 - told by stop()
+                    self._random.choices(list(actions), list(actions.values()))[0]()
+        except BaseException as error:
             self._failure = error
 
     def _some_conversation(self) -> dict[str, object] | None:
@@ -206,7 +207,8 @@ class Load:
         """Give a conversation to somebody."""
         conversation = self._some_conversation()
         if conversation is not None:
-            self._command("PATCH", f"/v1/conversations/{conversation['conversation_id']}", {"assignee": self._random.choice(["sam", "kim"])})
+            change = {"assignee": self._random.choice(["sam", "kim"])}
+            self._command("PATCH", f"/v1/conversations/{conversation['conversation_id']}", change)
 
     def resolve(self) -> None:
         """Resolve a conversation as it was read; it may answer that the customer wrote meanwhile."""

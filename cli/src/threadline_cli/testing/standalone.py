@@ -117,6 +117,21 @@ class Standalone:
             raise RuntimeError("not started")
         return self._process.wait(within)
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended by itself."""
+        return self._process is not None and self._process.poll() is None
+
+    def died(self, within: float) -> bool:
+        """Whether it ends by itself in that time."""
+        if self._process is None:
+            raise RuntimeError("not started")
+        try:
+            self._process.wait(within)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def kill(self) -> None:
         """`kill -9` it with its workers, as a power cut would."""
         if self._process is None:
