@@ -9,6 +9,7 @@ import email
 import random
 import threading
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.utils import format_datetime, localtime
@@ -170,7 +171,7 @@ class Load:
         items = answer.json()["items"] if answer.status_code == httpx.codes.OK else []
         return self._random.choice(items) if items else None
 
-    def _insist(self, method: str, path: str, body: dict[str, object] | None) -> httpx.Response | None:
+    def _insist(self, method: str, path: str, body: Mapping[str, object] | None) -> httpx.Response | None:
         """Repeat one call under one key until it is answered; None when the load is to end before."""
         key = uuid.UUID(int=self._random.getrandbits(128)).hex
         while True:
@@ -234,7 +235,7 @@ class Load:
         if answer is not None and answer.is_success and self._random.random() < 0.7:
             self._command("DELETE", f"/v1/links/{answer.json()['link_id']}", None)
 
-    def _command(self, method: str, path: str, body: dict[str, object] | None) -> httpx.Response | None:
+    def _command(self, method: str, path: str, body: Mapping[str, object] | None) -> httpx.Response | None:
         answer = self._insist(method, path, body)
         if answer is not None and answer.is_success:
             with self.history.lock:
