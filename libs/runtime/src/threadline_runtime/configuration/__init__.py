@@ -1,0 +1,1 @@
+"""The YAML file of brands, accounts and desks."""

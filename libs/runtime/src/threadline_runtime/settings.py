@@ -1,0 +1,118 @@
+"""Settings of a process from the environment (prefix `THREADLINE_`, nested by `__`) or a `.env` file; read once, in `app.py`.
+
+Not here: brands, accounts and desks (`configuration`), and opening what the URLs name (`opening`).
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from threadline_runtime.errors import ConfigurationError
+from threadline_runtime.nearest import unknown
+
+__all__ = [
+    "ApiSettings",
+    "HttpSettings",
+    "LogSettings",
+    "OpsSettings",
+    "Settings",
+    "UrlSettings",
+    "load_settings",
+]
+
+_PREFIX = "THREADLINE_"
+_ELSEWHERE = ("THREADLINE_API_KEY", "THREADLINE_URL", "THREADLINE_CONFIG", "THREADLINE_REQUIRE_SERVICES")
+_ELSEWHERE_PREFIXES = ("THREADLINE_TEST_", "THREADLINE_FAILPOINTS")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class UrlSettings(_Part):
+    """Where something lies; unset under `threadline up` means in its data folder."""
+
+    url: str | None = None
+
+
+class HttpSettings(_Part):
+    """The public server."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+
+
+class OpsSettings(_Part):
+    """The server of `/livez`, `/readyz` and `/metrics`."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=9464, ge=0, le=65535)
+
+
+class LogSettings(_Part):
+    """How much is logged, and for whom: `console` for people, `json` for machines."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "json"
+
+
+class ApiSettings(_Part):
+    """The REST API."""
+
+    first_key: SecretStr | None = None
+
+
+class Settings(BaseSettings):
+    """All settings of a process."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_nested_delimiter="__", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    bus: UrlSettings = UrlSettings()
+    database: UrlSettings = UrlSettings()
+    blobs: UrlSettings = UrlSettings()
+    http: HttpSettings = HttpSettings()
+    ops: OpsSettings = OpsSettings()
+    log: LogSettings = LogSettings()
+    api: ApiSettings = ApiSettings()
+    signing_keys: str | None = None
+
+    def in_folder(self, data: Path) -> "Settings":
+        """The same settings with everything that is not set lying in a data folder, as `threadline up` has it."""
+        root = data.absolute()
+        return self.model_copy(
+            update={
+                "bus": UrlSettings(url=self.bus.url or f"sqlite:///{root / 'bus.db'}"),
+                "database": UrlSettings(url=self.database.url or f"sqlite:///{root / 'threadline.db'}"),
+                "blobs": UrlSettings(url=self.blobs.url or f"file://{root / 'blobs'}"),
+                "signing_keys": self.signing_keys or f"file:{root / 'signing.keys'}",
+            }
+        )
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings; raises ConfigurationError that names the variable. `environment` is only looked through for unknown names."""
+    known = set(_names(Settings, _PREFIX))
+    for name in sorted(os.environ if environment is None else environment):
+        ours = name.upper().startswith(_PREFIX) and name not in _ELSEWHERE and not name.startswith(_ELSEWHERE_PREFIXES)
+        if ours and name.upper() not in known:
+            raise ConfigurationError(f"environment: {unknown(name, known)}")
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = _PREFIX + "__".join(str(step) for step in first["loc"]).upper()
+        raise ConfigurationError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _names(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        spelled = prefix + name.upper()
+        yield spelled
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _names(field.annotation, spelled + "__")

@@ -1,0 +1,81 @@
+"""Settings from the environment, and what their URLs open."""
+
+from pathlib import Path
+
+import pytest
+from threadline_runtime.blobs.files import FileBlobs
+from threadline_runtime.errors import ConfigurationError
+from threadline_runtime.opening import open_blobs, open_bus, open_database
+from threadline_runtime.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_names_of_the_interface(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "THREADLINE_BUS__URL": "sqlite:///data/bus.db",
+        "THREADLINE_HTTP__PORT": "0",
+        "THREADLINE_OPS__HOST": "0.0.0.0",
+        "THREADLINE_LOG__FORMAT": "console",
+        "THREADLINE_SIGNING_KEYS": "file:/keys",
+        "THREADLINE_API__FIRST_KEY": "tl_secret",
+    }.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings({})
+    assert settings.bus.url == "sqlite:///data/bus.db"
+    assert (settings.http.host, settings.http.port, settings.ops.host) == ("127.0.0.1", 0, "0.0.0.0")
+    assert (settings.log.format, settings.log.level, settings.signing_keys) == ("console", "info", "file:/keys")
+    assert "tl_secret" not in repr(settings)
+
+
+def test_what_is_not_set_lies_in_the_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THREADLINE_DATABASE__URL", "sqlite:///elsewhere.db")
+    settings = load_settings({}).in_folder(Path("/var/lib/threadline"))
+    assert settings.bus.url == "sqlite:////var/lib/threadline/bus.db"
+    assert settings.database.url == "sqlite:///elsewhere.db"
+    assert settings.blobs.url == "file:///var/lib/threadline/blobs"
+    assert settings.signing_keys == "file:/var/lib/threadline/signing.keys"
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("THREADLINE_BUS_URL", "unknown key 'THREADLINE_BUS_URL': did you mean 'THREADLINE_BUS__URL'?"),
+        ("THREADLINE_HTTP__PROT", "did you mean 'THREADLINE_HTTP__PORT'?"),
+    ],
+)
+def test_an_unknown_variable_names_the_nearest(name: str, says: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({name: "x", "PATH": "x", "THREADLINE_TEST_BUILD": "1", "THREADLINE_FAILPOINTS": ""})
+    assert says in str(caught.value)
+
+
+def test_a_wrong_value_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THREADLINE_HTTP__PORT", "eighty")
+    with pytest.raises(ConfigurationError, match="THREADLINE_HTTP__PORT: Input should be a valid integer"):
+        load_settings({})
+
+
+async def test_urls_open_what_they_name(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path / 'data' / 'a.db'}")
+    assert database.path == str(tmp_path / "data" / "a.db")
+    await database.close()
+    relative = open_database("sqlite:///data/b.db")
+    assert relative.path == "data/b.db"
+    await relative.close()
+    bus = await open_bus("sqlite:///:memory:", version="1")
+    await bus.probe()
+    await bus.close()
+    assert isinstance(open_blobs(f"file://{tmp_path}/blobs"), FileBlobs)
+
+
+@pytest.mark.parametrize("url", [None, "", "postgres://u:hunter2@h/d", "sqlite:data.db", "sqlite://host/x"])
+def test_a_url_nobody_can_open_is_one_clear_line(url: str | None) -> None:
+    with pytest.raises(ConfigurationError, match="THREADLINE_DATABASE__URL: cannot use") as caught:
+        open_database(url)
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match="THREADLINE_BLOBS__URL: cannot use"):
+        open_blobs(url)
