@@ -7,7 +7,7 @@ Not here: the spelling of server-sent events (`stream`), and who may see what (`
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 
 from threadline_events import topics
@@ -84,7 +84,7 @@ class LiveFeed:
             self._closed = True
             self._news.notify_all()
 
-    async def follow(self, place: Vector) -> AsyncIterator[Moment]:
+    async def follow(self, place: Vector) -> AsyncGenerator[Moment, None]:
         """Every change behind `place`, for ever. Raises PositionExpired, FeedLagged, FeedClosed."""
         if not self._end.covers(place):
             current = Vector.of(topics.TIMELINE, await self._bus.end([topics.TIMELINE]))

@@ -1,0 +1,40 @@
+"""What a command left, as an answer: the entry where it was done, a problem where it was refused.
+
+The reasons are the router's own names; each gets a status and a sentence that says what to do.
+"""
+
+from threadline_events.commands import AnyCommand
+
+from router.api.parts import CommandConflict, CommandDesk
+from router.api.problems import Problem
+from router.domain.documents import EntryDocument
+
+__all__ = ["done"]
+
+_SENTENCES = {
+    "newer_message": (409, "The customer wrote meanwhile: read the conversation again, then resolve it."),
+    "closed_window": (409, "The channel no longer takes answers to this message: the customer has to write again."),
+    "not_answerable": (409, "Nobody can answer this message on its channel."),
+    "nothing_to_answer": (409, "There is no message that can be answered here."),
+    "not_open": (409, "The conversation is resolved already."),
+    "not_resolved": (409, "The conversation is not resolved."),
+    "not_linked": (409, "These two identities are not linked."),
+    "same_identity": (422, "These are one identity."),
+    "unlinked": (409, "An agent has taken this link back; only an explicit one joins the two again."),
+    "unknown_message": (404, "There is no such message in this conversation."),
+    "unknown_conversation": (404, "There is no such conversation, or this key may not see it."),
+    "unknown_attachment": (422, "There is no such attachment: upload it first."),
+}
+
+
+async def done(desk: CommandDesk, command: AnyCommand) -> EntryDocument:
+    """The entry that a command left; raises Problem where it was refused."""
+    try:
+        entry = await desk.ask(command)
+    except CommandConflict as error:
+        raise Problem(422, "idempotency_key_reused", "This Idempotency-Key was used for another request: take a new one.") from error
+    result, _, reason = (entry.result or "done").partition(":")
+    if result == "refused":
+        status, sentence = _SENTENCES.get(reason, (409, f"The router refused this: {reason.replace('_', ' ') or 'no reason given'}."))
+        raise Problem(status, reason or "refused", sentence)
+    return entry

@@ -1,0 +1,195 @@
+"""`GET /v1/stream`: timeline changes as server-sent events, resumed by Last-Event-ID on any replica.
+
+Nothing is buffered for a client: it reads the shared ring at its own pace, and one that falls out of it, or takes nothing for a
+while, is ended and comes back with its position.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from threadline_events import topics
+from threadline_events.timeline import AnyTimelineChange, EntryChanged
+from threadline_runtime.errors import PositionExpired, TransientError
+
+from router.api.access import PartsOf, ReaderKey, ReadingFor, key_of
+from router.api.feed import FeedClosed, FeedLagged, Moment
+from router.api.keys import ApiKey
+from router.api.parts import ApiParts
+from router.api.positions import Vector, VectorError
+from router.api.presenting import safe
+from router.api.problems import Problem, not_found
+from router.api.visible import Filter
+
+__all__ = ["EventStream", "Streams", "events", "router"]
+
+router = APIRouter(prefix="/v1", tags=["stream"])
+_STALLED = 30.0
+_MARK_EVERY = 200
+_LOOKED_AT_EVERY = 20
+
+
+class EventStream(Response):
+    """Sends what `frames` yields until it ends, the client goes, or the client takes nothing for half a minute."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, frames: AsyncIterator[bytes], *, stalled: float = _STALLED) -> None:
+        super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._frames = frames
+        self._stalled = stalled
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        sending = asyncio.create_task(self._send_all(send))
+        going = asyncio.create_task(_gone(receive))
+        try:
+            await asyncio.wait({sending, going}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sending, going):
+                task.cancel()
+            await asyncio.gather(sending, going, return_exceptions=True)
+
+    async def _send_all(self, send: Send) -> None:
+        async for frame in self._frames:
+            async with asyncio.timeout(self._stalled):
+                await send({"type": "http.response.body", "body": frame, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _frame(name: str, place: Vector, data: bytes = b"{}") -> bytes:
+    return b"id: " + place.spell().encode() + b"\nevent: " + name.encode() + b"\ndata: " + data + b"\n\n"
+
+
+def _shown(change: AnyTimelineChange) -> bytes:
+    if isinstance(change, EntryChanged):
+        change = change.model_copy(update={"entry": safe(change.entry)})
+    return change.to_json()
+
+
+async def events(parts: ApiParts, wanted: Filter, place: Vector | None) -> AsyncIterator[bytes]:
+    """The frames of one stream, from `place` or from now. An expired position answers `reset` and goes on from now."""
+    yield b"retry: 2000\n\n"
+    begun = place or parts.feed.end
+    yield _frame("ready", begun)
+    while True:
+        try:
+            async for frame in _followed(parts, wanted, begun):
+                yield frame
+        except PositionExpired:
+            begun = parts.feed.end
+            yield _frame("reset", begun)
+        except (FeedLagged, FeedClosed, TransientError):
+            return
+
+
+async def _followed(parts: ApiParts, wanted: Filter, place: Vector) -> AsyncIterator[bytes]:
+    moments = parts.feed.follow(place)
+    following = asyncio.ensure_future(anext(moments))
+    skipped = 0
+    try:
+        while True:
+            done, _ = await asyncio.wait({following}, timeout=parts.heartbeat_seconds)
+            if not done:
+                # the id moves with the heartbeat too, so that a stream that sees little still resumes close by
+                yield b": \n\n" if skipped == 0 else _frame("ready", place)
+                skipped = 0
+                continue
+            moment: Moment = following.result()
+            place = place.after(moment.record.position)
+            following = asyncio.ensure_future(anext(moments))
+            if moment.change is not None and wanted.passes(moment.change):
+                skipped = 0
+                yield _frame(moment.change.type, place, _shown(moment.change))
+            else:
+                skipped += 1
+                if skipped % _MARK_EVERY == 0:
+                    yield _frame("ready", place)
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        await moments.aclose()
+
+
+class Streams:
+    """How many streams each key has open."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open: Counter[str] = Counter()
+
+    async def counted(self, key: ApiKey, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Count the stream while it lasts."""
+        self._open[key.key_id] += 1
+        try:
+            async for frame in frames:
+                yield frame
+        finally:
+            self._open[key.key_id] -= 1
+
+    def admit(self, key: ApiKey) -> None:
+        """Raise Problem 429 where the key has too many open."""
+        if self._open[key.key_id] >= self._most:
+            raise Problem(429, "too_many_streams", f"This key has {self._most} streams open: close one.", {"Retry-After": "5"})
+
+
+async def while_valid(parts: ApiParts, secret: str, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """End the stream once its key is revoked: looked at with each heartbeat, and every so many frames of a busy stream."""
+    seen = 0
+    async for frame in frames:
+        seen += 1
+        if (frame.startswith(b":") or seen % _LOOKED_AT_EVERY == 0) and await key_of(parts, secret) is None:
+            return
+        yield frame
+
+
+@router.get(
+    "/stream",
+    response_class=Response,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "`entry.changed`, `conversation.changed`, `ready`, `reset`"}},
+)
+async def get_stream(
+    request: Request,
+    parts: PartsOf,
+    key: ReaderKey,
+    reading: ReadingFor,
+    conversation_id: Annotated[str | None, Query(max_length=64)] = None,
+    brand: Annotated[str | None, Query(max_length=200)] = None,
+    last_event_id: Annotated[str | None, Header(max_length=8192)] = None,
+) -> Response:
+    """Timeline changes as they happen. `version` tells repeats; after `reset` read again what you show."""
+    strands: frozenset[str] = frozenset()
+    if conversation_id is not None:
+        conversation = await reading.conversation(conversation_id)
+        if conversation is None:
+            raise not_found("conversation")
+        conversation_id, strands = conversation.conversation_id, frozenset(one.strand_id for one in conversation.strands)
+    if brand is not None and not key.sees(brand):
+        raise not_found("brand")
+    streams: Streams = request.app.state.streams
+    streams.admit(key)
+    wanted = Filter(key, brand=brand, conversation_id=conversation_id, strands=strands)
+    frames = events(parts, wanted, _place(last_event_id))
+    secret = request.headers["authorization"].partition(" ")[2].strip()
+    return EventStream(streams.counted(key, while_valid(parts, secret, frames)))
+
+
+def _place(last_event_id: str | None) -> Vector | None:
+    """The position a client comes back with; one that is not ours lies beyond any log, so it is answered by `reset`."""
+    if not last_event_id:
+        return None
+    try:
+        return Vector.parse(topics.TIMELINE, last_event_id)
+    except VectorError:
+        return Vector(topics.TIMELINE, {0: 2**62})
