@@ -131,7 +131,7 @@ def _text_part(text: str, subtype: str) -> EmailMessage:
 
 def _file_part(file: AttachedFile) -> EmailMessage:
     part = EmailMessage(policy=SMTP)
-    name = refuse_control_characters("a file name", file.file_name) if file.file_name else None
+    name = refuse_control_characters("a file name", file.file_name).strip() if file.file_name else None
     main, sub = _media_type(file.media_type)
     part.set_content(
         file.data,
@@ -139,7 +139,7 @@ def _file_part(file: AttachedFile) -> EmailMessage:
         subtype=sub,
         cte="base64",
         disposition="inline" if file.content_id else "attachment",
-        filename=name,
+        filename=name or None,
     )
     del part["MIME-Version"]
     if file.content_id:

@@ -5,6 +5,7 @@ Not here: how a mail looks (`mail.compose`), the SMTP conversation (`mail.smtp`)
 """
 
 import asyncio
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -21,10 +22,13 @@ from threadline_events.inbound import Attachment
 from threadline_events.outbound import OutboundMessage
 from threadline_runtime.blobs.keys import attachment_key
 from threadline_runtime.blobs.port import BlobMissing
+from threadline_runtime.errors import ConfigurationError
 from threadline_runtime.failpoints import failpoint
+from threadline_runtime.secrets import resolve_secret
 
 from notifier.domain.outcomes import AccountBusyError
 from notifier.domain.rates import Limits
+from notifier.mail.addresses import envelope_address
 from notifier.mail.answers import Meaning, Phase, greylisting_wait, meaning_of, spell_code
 from notifier.mail.compose import AttachedFile, ComposedMail, Mailbox, compose
 from notifier.mail.headers import UnsendableMailError
@@ -40,9 +44,12 @@ _THROTTLE = timedelta(minutes=1)
 
 
 class SmtpSettings(BaseModel):
-    """`smtp:` of a mail account."""
+    """`smtp:` of a mail account.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    `access_token` (XOAUTH2) names a file that something renews: tokens live about an hour, so it is read anew at every login.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     host: str = Field(min_length=1)
     port: int = Field(default=0, ge=0, le=65535)
@@ -51,7 +58,7 @@ class SmtpSettings(BaseModel):
     ca_file: Path | None = None
     username: str | None = None
     password: SecretStr | None = None
-    access_token: SecretStr | None = None
+    access_token: str | None = Field(default=None, pattern=r"^file:.+")
     connections: int = Field(default=3, ge=1, le=20)
     per_minute: int | None = Field(default=None, ge=1)
 
@@ -59,21 +66,29 @@ class SmtpSettings(BaseModel):
     def _is_safe(self) -> Self:
         if self.tls == "none" and not self.insecure and self.host not in _LOOPBACK:
             raise ValueError("tls: none sends passwords and mails in clear text; use starttls or implicit, or set insecure: true")
-        if self.password is not None and self.token_file is not None:
-            raise ValueError("give password or token_file, not both")
-        if (self.username is None) != (self.password is None and self.token_file is None):
-            raise ValueError("username needs password or token_file, and they need username")
+        if self.password is not None and self.access_token is not None:
+            raise ValueError("set password or access_token, not both")
+        if (self.username is None) != (self.password is None and self.access_token is None):
+            raise ValueError("username goes with password or access_token, and they with username")
         return self
 
 
 class EmailAccount(ChannelAccount):
     """A mail account as the notifier reads it."""
 
-    address: str = Field(pattern=r"^[^@\s]+@[^@\s]+$")
+    address: str
     smtp: SmtpSettings
     imap: OtherHalf
     trusted_authserv_id: OtherHalf
     form: OtherHalf
+
+    @model_validator(mode="after")
+    def _is_addressable(self) -> Self:
+        try:
+            envelope_address("address", self.address)
+        except UnsendableMailError as error:
+            raise ValueError(str(error)) from error
+        return self
 
     @property
     def limits(self) -> Limits:
@@ -191,27 +206,36 @@ def _recipient(message: OutboundMessage) -> Mailbox:
 
 def _server(account: EmailAccount) -> SmtpServer:
     smtp = account.smtp
-    domain = account.address.rpartition("@")[2]
     server = SmtpServer(
         host=smtp.host,
         port=smtp.port or _PORTS[smtp.tls],
         tls=smtp.tls,
-        greeting_name=domain.encode("idna").decode("ascii") if not domain.isascii() else domain,
+        greeting_name=envelope_address("address", account.address).rpartition("@")[2],
         username=smtp.username,
+        context=_context(smtp),
     )
-    if smtp.token_file is not None:
-        return replace(server, token=_token_reader(smtp.token_file))
+    if smtp.access_token is not None:
+        return replace(server, token=_renewed(smtp.access_token))
     if smtp.password is not None:
         return replace(server, password=_fixed(smtp.password))
     return server
 
 
-def _token_reader(path: Path) -> Callable[[], Awaitable[str]]:
+def _context(smtp: SmtpSettings) -> ssl.SSLContext | None:
+    if smtp.tls == "none":
+        return None
+    try:
+        return ssl.create_default_context(cafile=smtp.ca_file)
+    except OSError as error:
+        raise ConfigurationError(f"cannot read ca_file of smtp ({smtp.ca_file}): {error.strerror or error}") from error
+
+
+def _renewed(reference: str) -> Callable[[], Awaitable[str]]:
     async def read() -> str:
         try:
-            return (await asyncio.to_thread(path.read_text, encoding="utf-8")).strip()
-        except OSError as error:
-            raise AuthError(f"cannot read token_file of smtp: {error.strerror}", code="token_file") from error
+            return (await asyncio.to_thread(resolve_secret, reference, {})).get_secret_value()
+        except ConfigurationError as error:
+            raise AuthError(f"access_token of smtp: {error}", code="access_token") from error
 
     return read
 
