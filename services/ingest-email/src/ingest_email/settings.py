@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from threadline_connectors.settings import ChannelAccount, OtherHalf
 from threadline_events.identity import IdentityError, email_identity
+from threadline_runtime.secrets import resolve_secret
 
 __all__ = ["ImapSettings", "MailAccount", "StartAt"]
 
@@ -33,7 +34,7 @@ class ImapSettings(BaseModel):
     ca_file: Path | None = None
     username: str = Field(min_length=1)
     password: SecretStr | None = None
-    access_token: SecretStr | None = None
+    access_token: str | None = Field(default=None, pattern=r"^file:.+")
     folder: str = "INBOX"
     folders: tuple[str, ...] = ()
     start_at: StartAt = "now"
@@ -61,11 +62,11 @@ class ImapSettings(BaseModel):
         """The port, by default that of the kind of TLS."""
         return self.port or (993 if self.tls == "implicit" else 143)
 
-    @property
-    def secret(self) -> str:
-        """The password or the token."""
-        secret = self.password or self.access_token
-        return secret.get_secret_value() if secret is not None else ""
+    def read_secret(self) -> str:
+        """The password, or the token as its file holds it now. Raises ConfigurationError."""
+        if self.access_token is not None:
+            return resolve_secret(self.access_token, {}).get_secret_value()
+        return self.password.get_secret_value() if self.password is not None else ""
 
     @property
     def all_folders(self) -> tuple[str, ...]:

@@ -276,16 +276,18 @@ async def test_failure_between_steps_gives_duplicates_only(rig, feeds, mail, mai
     assert len({event.event_id for event in await rig.events()}) == 3
 
 
-async def test_xoauth2_with_good_and_expired_tokens(rig, feeds, mail, mail_world):
-    """A token logs in; an expired one is a refused login, not a time-out."""
+async def test_xoauth2_with_good_and_expired_tokens(rig, feeds, mail, mail_world, tmp_path):
+    """A token logs in; an expired one is a refused login, not a time-out, and a renewed one is used."""
     mail_world.dovecot.append(SUPPORT, "INBOX", mail(0))
     now = int(datetime.now(UTC).timestamp())
     good = mail_world.dovecot.access_token(SUPPORT, expires_at=now + 600)
     stale = mail_world.dovecot.access_token(SUPPORT, expires_at=now - 600)
-    async with rig.running(feeds(password=None, access_token=stale)):
+    token = tmp_path / "token"
+    token.write_text(stale)
+    async with rig.running(feeds(password=None, access_token=f"file:{token}")):
         state = await rig.until(INBOX, Condition.AUTH_FAILED)
-    assert state.reason is not None and "access_token" in state.reason
-    async with rig.running(feeds(password=None, access_token=good)):
+        assert state.reason is not None and "access_token" in state.reason
+        token.write_text(good)  # something renews it; the next round reads it
         await rig.until_intakes(1)
 
 

@@ -120,11 +120,11 @@ class FolderPoller:
         return self._open
 
     async def _log_in(self) -> ImapConnection:
-        secret = self._settings.secret
+        secret = self._settings.read_secret()
         try:
             return await ImapConnection.open(self._settings, secret)
         except AuthError:
-            fresh = self._settings.secret
+            fresh = self._settings.read_secret()
             if self._settings.access_token is None or fresh == secret:
                 raise
             return await ImapConnection.open(self._settings, fresh)  # the token was renewed meanwhile

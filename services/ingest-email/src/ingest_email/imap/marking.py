@@ -40,7 +40,7 @@ class Marker:
 
     async def _connected(self) -> ImapConnection:
         if self._connection is None:
-            connection = await ImapConnection.open(self._settings, self._settings.secret)
+            connection = await ImapConnection.open(self._settings, self._settings.read_secret())
             try:
                 self._keywords = (await connection.select(self._folder, writable=True)).keywords
             except BaseException:
