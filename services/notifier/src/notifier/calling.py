@@ -124,5 +124,5 @@ class Caller:
                 await failpoint("notifier.calling.after_settle")
                 if not stored.call_open or stored.token != called.token or stored.token > token:
                     # Late: whoever holds the lane now may have looked already.
-                    await self._store.raise_due({called.lane: called.account_id})
+                    await self._store.raise_due({called.lane: called.account_id}, self._clock.now())
                 return settled

@@ -4,6 +4,7 @@ Not here: sending.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 
 from threadline_events import topics
 from threadline_events.outbound import OutboundMessage
@@ -21,8 +22,11 @@ GROUP = "notifier"
 class OutboundConsumer:
     """Inserts deliveries. `channels` are those that have a sender here; others have theirs elsewhere (web chat: its sockets)."""
 
-    def __init__(self, store: DeliveryStore, channels: Collection[str], wake: Callable[[Collection[str]], None]) -> None:
+    def __init__(
+        self, store: DeliveryStore, channels: Collection[str], wake: Callable[[Collection[str]], None], now: Callable[[], datetime]
+    ) -> None:
         self._store = store
+        self._now = now
         self._channels = frozenset(channels)
         self._wake = wake
 
@@ -40,7 +44,7 @@ class OutboundConsumer:
         await failpoint("notifier.consumer.after_insert")
         lanes = {one.lane: one.account_id for one in stored if one.is_open}
         if lanes:
-            await self._store.raise_due(lanes)
+            await self._store.raise_due(lanes, self._now())
             await failpoint("notifier.consumer.after_due")
             self._wake(set(lanes.values()))
 

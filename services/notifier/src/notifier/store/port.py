@@ -45,8 +45,8 @@ class DeliveryStore(Protocol):
         """Store it if the stored one is exactly one version older; False where it is not."""
         ...
 
-    async def raise_due(self, lanes: Mapping[str, str]) -> None:
-        """Raise `due` of each lane (key to account id), and let it be looked at at once; a new lane's number is 1."""
+    async def raise_due(self, lanes: Mapping[str, str], now: datetime) -> None:
+        """Raise `due` of each lane (key to account id), and let it be looked at from now on; a new lane's number is 1."""
         ...
 
     async def clear_due(self, lane: Lane) -> bool:

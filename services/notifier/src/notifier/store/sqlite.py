@@ -35,8 +35,10 @@ _OPEN_IN_LANE: Final = """SELECT state, message FROM notifier_deliveries WHERE l
     ORDER BY position, message_id, attempt LIMIT ?"""
 _REPLACE: Final = """UPDATE notifier_deliveries SET rank = ?, repeats = ?, is_open = ?, version = ?, state = ?
     WHERE message_id = ? AND attempt = ? AND version = ?"""
-_RAISE: Final = """INSERT INTO notifier_lanes (lane, account_id, due, is_due, not_before) VALUES (?, ?, 1, 1, 0)
-    ON CONFLICT (lane) DO UPDATE SET due = due + 1, is_due = 1, not_before = 0"""
+_RAISE: Final = """INSERT INTO notifier_lanes (lane, account_id, due, is_due, not_before) VALUES (?, ?, 1, 1, ?)
+    ON CONFLICT (lane) DO UPDATE SET due = due + 1, is_due = 1, not_before = min(not_before, excluded.not_before)"""
+_CLEAR: Final = "UPDATE notifier_lanes SET is_due = 0, not_before = ? WHERE lane = ? AND due = ?"
+_NEVER: Final = 2**62
 _TOTALS: Final = """SELECT account_id, rank, count(*), sum(repeats) FROM notifier_deliveries WHERE queued_at >= ?
     GROUP BY account_id, rank"""
 
@@ -91,15 +93,15 @@ class SqliteDeliveryStore:
         )
         return await self._changes(_REPLACE, values)
 
-    async def raise_due(self, lanes: Mapping[str, str]) -> None:
+    async def raise_due(self, lanes: Mapping[str, str], now: datetime) -> None:
         """See DeliveryStore."""
-        rows = list(lanes.items())
+        rows = [(lane, account_id, _millis(now)) for lane, account_id in lanes.items()]
         await self._database.write(lambda connection: connection.executemany(_RAISE, rows))
 
     async def clear_due(self, lane: Lane) -> bool:
         """See DeliveryStore."""
         # The number stays: were it to begin anew, a worker that looked long ago could take a new mark for the one it read.
-        return await self._changes("UPDATE notifier_lanes SET is_due = 0 WHERE lane = ? AND due = ?", (lane.key, lane.due))
+        return await self._changes(_CLEAR, (_NEVER, lane.key, lane.due))
 
     async def postpone(self, lane: Lane, until: datetime) -> bool:
         """See DeliveryStore."""

@@ -108,10 +108,10 @@ class DeliveryStoreSuite:
 
     async def test_due_is_cleared_only_as_it_was_read(self, store: DeliveryStore) -> None:
         """P3: a delivery that came while a worker looked keeps its lane due."""
-        await store.raise_due({"lane": "support-mail"})
+        await store.raise_due({"lane": "support-mail"}, NOW)
         read = await store.lane("lane")
         assert read is not None
-        await store.raise_due({"lane": "support-mail"})
+        await store.raise_due({"lane": "support-mail"}, NOW)
         assert not await store.clear_due(read)
         again = await store.lane("lane")
         assert again is not None
@@ -120,17 +120,17 @@ class DeliveryStoreSuite:
 
     async def test_due_never_takes_an_old_number_again(self, store: DeliveryStore) -> None:
         """P3: a worker that looked before the lane was cleared cannot clear a later mark."""
-        await store.raise_due({"lane": "support-mail"})
+        await store.raise_due({"lane": "support-mail"}, NOW)
         old = await store.lane("lane")
         assert old is not None
         assert await store.clear_due(old)
-        await store.raise_due({"lane": "support-mail"})
+        await store.raise_due({"lane": "support-mail"}, NOW)
         assert not await store.clear_due(old)
         assert await store.lane("lane") is not None
 
     async def test_due_lanes_of_one_account(self, store: DeliveryStore) -> None:
         """An account sees its own lanes, those that rest are left out, the longest due first."""
-        await store.raise_due({"one": "support-mail", "two": "support-mail", "three": "other-mail"})
+        await store.raise_due({"one": "support-mail", "two": "support-mail", "three": "other-mail"}, NOW)
         one = await store.lane("one")
         assert one is not None
         assert await store.postpone(one, NOW + timedelta(minutes=5))
@@ -138,10 +138,22 @@ class DeliveryStoreSuite:
         assert [lane.key for lane in await store.due_lanes("support-mail", NOW + timedelta(minutes=5), 10)] == ["two", "one"]
         assert len(await store.due_lanes("support-mail", NOW + timedelta(minutes=5), 1)) == 1
 
+    async def test_the_longest_due_first(self, store: DeliveryStore) -> None:
+        """No lane starves: a mark keeps the time since which the lane is due."""
+        await store.raise_due({"b": "support-mail"}, NOW)
+        await store.raise_due({"a": "support-mail"}, NOW + timedelta(seconds=1))
+        await store.raise_due({"b": "support-mail"}, NOW + timedelta(seconds=2))
+        due = await store.due_lanes("support-mail", NOW + timedelta(seconds=2), 10)
+        assert [lane.key for lane in due] == ["b", "a"]
+        assert await store.clear_due(due[0])
+        await store.raise_due({"b": "support-mail"}, NOW + timedelta(seconds=3))
+        due = await store.due_lanes("support-mail", NOW + timedelta(seconds=3), 10)
+        assert [lane.key for lane in due] == ["a", "b"]
+
     async def test_next_due(self, store: DeliveryStore) -> None:
         """The schedule is in the store, so it survives a restart."""
         assert await store.next_due_at("support-mail") is None
-        await store.raise_due({"one": "support-mail"})
+        await store.raise_due({"one": "support-mail"}, NOW - timedelta(hours=1))
         one = await store.lane("one")
         assert one is not None
         assert await store.postpone(one, NOW)
@@ -151,11 +163,11 @@ class DeliveryStoreSuite:
 
     async def test_a_mark_ends_a_rest(self, store: DeliveryStore) -> None:
         """A late result or a new delivery is looked at at once, and a rest decided before does not hide it."""
-        await store.raise_due({"one": "support-mail"})
+        await store.raise_due({"one": "support-mail"}, NOW)
         one = await store.lane("one")
         assert one is not None
         assert await store.postpone(one, NOW + timedelta(hours=1))
-        await store.raise_due({"one": "support-mail"})
+        await store.raise_due({"one": "support-mail"}, NOW)
         assert len(await store.due_lanes("support-mail", NOW, 10)) == 1
         assert not await store.postpone(one, NOW + timedelta(hours=1))
 
