@@ -52,6 +52,9 @@ class SmtpPool:
             if await session.is_alive():
                 return session
             self._let_go(session)
+        return await self._open()
+
+    async def _open(self) -> SmtpSession:
         return await SmtpSession.open(self._server)
 
     def _drop_idle(self) -> None:

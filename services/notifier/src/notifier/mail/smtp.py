@@ -17,7 +17,7 @@ from notifier.mail.addresses import Envelope
 from notifier.mail.answers import Phase
 from notifier.mail.compose import ComposedMail
 
-__all__ = ["AnswerError", "ConnectionLostError", "SmtpServer", "SmtpSession", "SmtpUtf8MissingError", "Timeouts", "Tls"]
+__all__ = ["AnswerError", "ConnectionLostError", "NoLoginError", "SmtpServer", "SmtpSession", "SmtpUtf8MissingError", "Timeouts", "Tls"]
 
 Tls = Literal["implicit", "starttls", "none"]
 _LEADING_DOT = re.compile(rb"(?m)^\.")
@@ -42,6 +42,10 @@ class ConnectionLostError(Exception):
         self.reason = reason
         self.phase = phase
         self.may_be_accepted = may_be_accepted
+
+
+class NoLoginError(Exception):
+    """The server offers no way to log in that we know, on this connection."""
 
 
 class SmtpUtf8MissingError(Exception):
@@ -82,7 +86,7 @@ class SmtpSession:
 
     @classmethod
     async def open(cls, server: SmtpServer) -> "SmtpSession":
-        """Connect, secure and log in; raises AnswerError or ConnectionLostError of the phases CONNECT and LOGIN."""
+        """Connect, secure and log in; raises NoLoginError, or AnswerError or ConnectionLostError of the phases CONNECT and LOGIN."""
         client = aiosmtplib.SMTP(
             hostname=server.host,
             port=server.port,
@@ -214,7 +218,7 @@ async def _log_in(client: aiosmtplib.SMTP, server: SmtpServer) -> None:
     except _LOST as error:
         raise ConnectionLostError(_why(error), Phase.LOGIN) from error
     except aiosmtplib.SMTPException as error:
-        raise AnswerError(538, "5.7.11 the server offers no login that we know", Phase.LOGIN) from error
+        raise NoLoginError from error
 
 
 def _why(error: BaseException) -> str:

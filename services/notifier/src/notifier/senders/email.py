@@ -7,7 +7,8 @@ Not here: how a mail looks (`mail.compose`), the SMTP conversation (`mail.smtp`)
 import asyncio
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -33,9 +34,9 @@ from notifier.mail.answers import Meaning, Phase, greylisting_wait, meaning_of, 
 from notifier.mail.compose import AttachedFile, ComposedMail, Mailbox, compose
 from notifier.mail.headers import UnsendableMailError
 from notifier.mail.pool import SmtpPool
-from notifier.mail.smtp import AnswerError, ConnectionLostError, SmtpServer, SmtpUtf8MissingError
+from notifier.mail.smtp import AnswerError, ConnectionLostError, NoLoginError, SmtpServer, SmtpSession, SmtpUtf8MissingError
 
-__all__ = ["CHANNEL", "EmailAccount", "EmailSender", "SmtpSettings"]
+__all__ = ["CHANNEL", "EmailAccount", "EmailSender", "SmtpSettings", "smtp_server"]
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _PORTS = {"implicit": 465, "starttls": 587, "none": 25}
@@ -109,16 +110,9 @@ class EmailSender:
         """One mail, accepted by the server. A repeat is the same mail, byte for byte."""
         mail = await self._compose(message)
         await failpoint("notifier.email.after_compose")
-        try:
-            async with self._pool.session() as session:
-                await failpoint("notifier.email.after_connect")
-                await session.send(mail)
-        except AnswerError as error:
-            raise self._refused(error, context) from error
-        except ConnectionLostError as error:
-            raise self._lost(error) from error
-        except SmtpUtf8MissingError as error:
-            raise PermanentError("the mail server cannot carry an address that is not ASCII (no SMTPUTF8)", code="smtputf8") from error
+        async with self._conversation(context) as session:
+            await failpoint("notifier.email.after_connect")
+            await session.send(mail)
         await failpoint("notifier.email.after_accept")
         return SendResult((mail.message_id,))
 
@@ -128,17 +122,28 @@ class EmailSender:
 
     async def check(self) -> None:
         """Log in and out again."""
-        try:
-            async with self._pool.session():
-                pass
-        except AnswerError as error:
-            raise self._refused(error, None) from error
-        except ConnectionLostError as error:
-            raise self._lost(error) from error
+        async with self._conversation(None):
+            pass
 
     async def close(self) -> None:
         """Close the connections."""
         await self._pool.close()
+
+    @asynccontextmanager
+    async def _conversation(self, context: SendContext | None) -> AsyncIterator[SmtpSession]:
+        """A connection, with all that can go wrong on it as an error whose class is the reaction."""
+        try:
+            async with self._pool.session() as session:
+                yield session
+        except AnswerError as error:
+            raise self._refused(error, context) from error
+        except ConnectionLostError as error:
+            raise self._lost(error) from error
+        except NoLoginError as error:
+            advice = "set tls: starttls or implicit, or take username out" if self._server.tls == "none" else "take username out of smtp"
+            raise AuthError(f"{self._server.host}:{self._server.port} offers no login: {advice}", code="no_login") from error
+        except SmtpUtf8MissingError as error:
+            raise PermanentError("the mail server cannot carry an address that is not ASCII (no SMTPUTF8)", code="smtputf8") from error
 
     async def _compose(self, message: OutboundMessage) -> ComposedMail:
         try:
@@ -204,7 +209,8 @@ def _recipient(message: OutboundMessage) -> Mailbox:
     return Mailbox(address, name if isinstance(name, str) and name.isprintable() else None)
 
 
-def _server(account: EmailAccount) -> SmtpServer:
+def smtp_server(account: EmailAccount) -> SmtpServer:
+    """Where and how the account logs in; raises ConfigurationError for a ca_file that cannot be read."""
     smtp = account.smtp
     server = SmtpServer(
         host=smtp.host,
@@ -248,7 +254,7 @@ def _fixed(secret: SecretStr) -> Callable[[], Awaitable[str]]:
 
 
 def _build(account: EmailAccount, environment: SenderEnvironment) -> EmailSender:
-    return EmailSender(account, _server(account), environment.blobs, time.monotonic)
+    return EmailSender(account, smtp_server(account), environment.blobs, time.monotonic)
 
 
 CHANNEL = SenderChannel(
