@@ -2,15 +2,12 @@
 
 import json
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from router.api.problems import MEDIA_TYPE, problem_body
 
 __all__ = ["BodyLimit"]
-
-
-class _TooLargeError(Exception):
-    pass
 
 
 class BodyLimit:
@@ -35,26 +32,21 @@ class BodyLimit:
 
     async def _counted(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
         seen = 0
-        started = False
 
         async def counting_receive() -> Message:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > limit:
-                raise _TooLargeError
+                # the app answers it like any other of its errors; another exception would be taken for a body that cannot be read
+                raise HTTPException(413, _detail(limit))
             return message
 
-        async def noting_send(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
+        await self._app(scope, counting_receive, send)
 
-        try:
-            await self._app(scope, counting_receive, noting_send)
-        except _TooLargeError:
-            if not started:
-                await _refuse(send, limit)
+
+def _detail(limit: int) -> str:
+    return f"The body is larger than {limit} bytes."
 
 
 def _stated_length(scope: Scope) -> int:
@@ -65,7 +57,7 @@ def _stated_length(scope: Scope) -> int:
 
 
 async def _refuse(send: Send, limit: int) -> None:
-    body = json.dumps(problem_body(413, "too_large", f"The body is larger than {limit} bytes.")).encode()
+    body = json.dumps(problem_body(413, "too_large", _detail(limit))).encode()
     headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 413, "headers": headers})
     await send({"type": "http.response.body", "body": body})
