@@ -1,0 +1,166 @@
+"""Starts, watches and stops what a process runs: sources stop first, then workers, then what they lean on.
+
+Not here: what runs (each service's `app.py` decides) and restarts of the process (whoever started it decides).
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+import structlog
+
+from threadline_runtime.errors import ConfigurationError, ThreadlineError
+
+__all__ = ["Lifecycle", "Stage", "TaskDied"]
+
+_log = structlog.stdlib.get_logger("threadline.lifecycle")
+_RESTART_FIRST, _RESTART_MOST = 1.0, 60.0
+_BREAK_OFF_SECONDS = 5.0
+
+
+class Stage(IntEnum):
+    """In which order things stop: what takes in, what works it off, what both lean on (beats, clocks, the ops server)."""
+
+    INTAKE = 1
+    WORK = 2
+    SUPPORT = 3
+
+
+class TaskDied(ThreadlineError):  # noqa: N818 - what happened, as the operator reads it
+    """A part of the process ended that must not end; the process stops so that it can be started again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    name: str
+    stage: Stage
+    run: Callable[[], Awaitable[None]]
+    may_end: bool
+    restart: bool
+
+
+class Lifecycle:
+    """Runs parts until a signal or until one dies, then stops all in order."""
+
+    def __init__(self, *, grace: float = 20.0, on_stop: Callable[[], None] | None = None) -> None:
+        """`grace` seconds are given to draining as a whole; `on_stop` is called first (readiness turns to no)."""
+        self._grace = grace
+        self._on_stop = on_stop
+        self._parts: list[_Part] = []
+        self._tasks: dict[_Part, asyncio.Task[None]] = {}
+        self._stop = asyncio.Event()
+
+    def add(
+        self, name: str, run: Callable[[], Awaitable[None]], *, stage: Stage = Stage.WORK, may_end: bool = False, restart: bool = False
+    ) -> None:
+        """Run this. With `restart` an error starts it anew after a pause, else it ends the process.
+
+        Returning ends the process too, unless the part `may_end`.
+        """
+        self._parts.append(_Part(name, stage, run, may_end, restart))
+
+    def stop(self) -> None:
+        """Ask to stop, as a signal does."""
+        self._stop.set()
+
+    def liveness(self) -> str | None:
+        """Which part has ended, if any; for `/livez`."""
+        ended = [part.name for part, task in self._tasks.items() if task.done() and not part.may_end]
+        return f"ended: {', '.join(ended)}" if ended else None
+
+    async def run(self) -> None:
+        """Run until SIGTERM, SIGINT or `stop`, then drain and return. Raises ConfigurationError or TaskDied after stopping the rest."""
+        with self._signals():
+            for part in self._parts:
+                self._tasks[part] = asyncio.create_task(self._run_part(part), name=part.name)
+            reason: ThreadlineError | None = None
+            try:
+                reason = await self._until_over()
+            finally:
+                if self._on_stop is not None:
+                    self._on_stop()
+                await self._drain()
+            if reason is not None:
+                raise reason
+
+    async def _until_over(self) -> ThreadlineError | None:
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            while True:
+                running = [task for task in self._tasks.values() if not task.done()]
+                done, _ = await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
+                for part, task in self._tasks.items():
+                    if task in done and (reason := _died(part, task)) is not None:
+                        return reason
+                if stopping in done:
+                    return None
+        finally:
+            stopping.cancel()
+
+    async def _run_part(self, part: _Part) -> None:
+        pause = _RESTART_FIRST
+        while True:
+            try:
+                await part.run()
+            except ConfigurationError:
+                raise
+            except Exception as error:
+                if not part.restart:
+                    raise
+                _log.error("part restarts", task=part.name, error_class=type(error).__name__, exc_info=error)
+                await asyncio.sleep(pause)
+                pause = min(_RESTART_MOST, pause * 2)
+            else:
+                return
+
+    async def _drain(self) -> None:
+        """Cancel stage after stage; what does not end within the grace is cancelled again, which breaks it off."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._grace
+        for stage in Stage:
+            tasks = {task for part, task in self._tasks.items() if part.stage is stage and not task.done()}
+            for task in tasks:
+                task.cancel()
+            if not tasks:
+                continue
+            _, late = await asyncio.wait(tasks, timeout=max(0.0, deadline - loop.time()))
+            for task in late:
+                _log.warning("part broken off", task=task.get_name())
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=_BREAK_OFF_SECONDS)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT ask to stop; a second one breaks off at once."""
+        loop = asyncio.get_running_loop()
+
+        def ask() -> None:
+            if self._stop.is_set():
+                for task in self._tasks.values():
+                    task.cancel()
+            self._stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, ask)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+
+def _died(part: _Part, task: "asyncio.Task[None]") -> ThreadlineError | None:
+    """Why the process must stop because this task has ended, if it must."""
+    error = None if task.cancelled() else task.exception()
+    if isinstance(error, ConfigurationError):
+        return error
+    if error is None and part.may_end:
+        return None
+    if error is None:
+        return TaskDied(f"{part.name} ended unexpectedly: see the log, then start again")
+    _log.critical("part died", task=part.name, error_class=type(error).__name__, exc_info=error)
+    return TaskDied(f"{part.name} died of {type(error).__name__}: see the log, then start again")
