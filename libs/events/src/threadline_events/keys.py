@@ -8,6 +8,7 @@ from threadline_events.outbound import OutboundMessage
 __all__ = [
     "command_key",
     "delivery_key",
+    "desk_key",
     "inbound_key",
     "intake_key",
     "lane_key",
@@ -36,9 +37,14 @@ def inbound_key(event: InboundEvent) -> bytes:
     return _join(event.channel, event.account_id, event.native_thread or event.author.identity).encode()
 
 
+def desk_key(desk_id: str, reference: str) -> str:
+    """Where commands of a desk's reference go, and wait until the reference is known."""
+    return _join(desk_id, reference)
+
+
 def command_key(command: Command) -> bytes:
     """Commands go by conversation, else by desk and reference."""
-    return (command.conversation_id or _join(command.desk_id or "", command.desk_reference or "")).encode()
+    return (command.conversation_id or desk_key(command.desk_id or "", command.desk_reference or "")).encode()
 
 
 def timeline_key(conversation_id: str | None, contact_id: str) -> bytes:

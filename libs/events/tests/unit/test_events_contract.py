@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from threadline_events import records, schemas, topics
-from threadline_events.commands import parse_command
+from threadline_events.commands import Actor, AddNote, parse_command
 from threadline_events.deliveries import parse_delivery
 from threadline_events.evidence import Evidence, links_by_itself, weaker
 from threadline_events.inbound import InboundEvent
 from threadline_events.intakes import Intake
-from threadline_events.keys import target_key
+from threadline_events.keys import command_key, desk_key, target_key
 from threadline_events.model import cut_to_millisecond, spell_time
 from threadline_events.outbound import OutboundMessage
 from threadline_events.states import DeliveryRank, call_rank, receipt_rank
@@ -192,3 +192,11 @@ def test_mail_waits_by_brand_and_message_id_and_others_by_account():
     assert target_key("email", "a", "acme", "1@x") == target_key("email", "b", "acme", "1@x")
     assert target_key("email", "a", "acme", "1@x") != target_key("email", "a", "other", "1@x")
     assert target_key("telegram", "a", "acme", "1/2") != target_key("telegram", "b", "acme", "1/2")
+
+
+def test_a_commands_desk_key_is_where_it_waits():
+    """Design 4: a command under a reference not known yet waits by the same rule."""
+    actor, issued_at = Actor(identity="slack:T/U"), datetime(2026, 11, 23, 9, tzinfo=UTC)
+    note = AddNote(command_id="k_1", brand="acme", desk_id="slack", desk_reference="C1/1.2", actor=actor, issued_at=issued_at, text="x")
+
+    assert command_key(note).decode() == desk_key("slack", "C1/1.2") != desk_key("slackC1", "/1.2")
