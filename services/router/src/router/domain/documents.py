@@ -259,6 +259,8 @@ class Amend(Model):
     what: Literal["retry", "confirm"]
     command_id: str
     outbound: OutboundMessage | None = None
+    names: tuple[str, ...] = ()
+    """Names that the next attempt will be answered by."""
 
 
 class OutboxItem(Model):

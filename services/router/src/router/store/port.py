@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from threadline_events.timeline import Conversation
 
-from router.domain.documents import Claim, Contact, Edge, EntryDocument, IntakeRef, OutboxItem, Strand, Suggestion
+from router.domain.documents import Claim, Contact, Edge, EntryDocument, IntakeRef, OutboxItem, Strand, Suggestion, Why
 
 __all__ = [
     "ContactChange",
@@ -83,6 +83,8 @@ class EntryRef:
     direction: str
     strand_id: str | None
     received_at: datetime | None
+    why: tuple[Why, ...] = ()
+    """Of a claim only: the threading rule that whoever inserted it went by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ class Waiting:
     body: bytes
     since: datetime
     made: IntakeRef | None = None
-    account_id: str | None = None
+    account_id: str = ""
+    channel: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,10 @@ __all__ = ["EntryTables"]
 
 _IN = "IN (SELECT value FROM json_each(?))"
 _BEARS, _MENTIONS = 0, 1
-_REF = "e.message_id, e.brand, e.party, e.party_identity, e.filed, e.direction, e.strand_id, e.received_at"
+_REF = (
+    "e.message_id, e.brand, e.party, e.party_identity, e.filed, e.direction, e.strand_id, e.received_at,"
+    " CASE WHEN e.filed = 0 THEN e.doc END"
+)
 _COLUMNS = (
     "message_id, brand, filed, shown, party, party_identity, strand_id, direction, account_id, received_at, occurred_at, ord,"
     " made_intake, made_index, answerable_until, rank, version, doc"
@@ -36,9 +39,14 @@ _NO_END = "9999"
 _SEARCHED = 4000
 
 
-def _ref(row: tuple[str, str, str, str, int, str, str | None, str | None]) -> EntryRef:
+def _ref(row: tuple[str, str, str, str, int, str, str | None, str | None, str | None]) -> EntryRef:
     received = read_time(row[7]) if row[7] else None
-    return EntryRef(row[0], row[1], row[2], row[3], bool(row[4]), row[5], row[6], received)
+    why = Claim.model_validate_json(row[8]).why if row[8] else ()
+    return EntryRef(row[0], row[1], row[2], row[3], bool(row[4]), row[5], row[6], received, why)
+
+
+def _ref_of_claim(c: Claim) -> EntryRef:
+    return EntryRef(c.message_id, c.brand, c.party, c.party_identity, False, "inbound", None, None, c.why)
 
 
 def _claim_row(c: Claim) -> tuple[object, ...]:
@@ -69,14 +77,17 @@ class EntryTables:
 
     async def claim(self, claims: Sequence[Claim]) -> Mapping[str, EntryRef]:
         """Insert each where nothing has its id."""
-        prepared = [(_claim_row(c), _names(c)) for c in claims]
-        ids = ids_parameter(c.message_id for c in claims)
+        prepared = [(_claim_row(c), _names(c), c) for c in claims]
 
         def run(connection: sqlite3.Connection) -> list[EntryRef]:
-            for row, names in prepared:
+            standing, lost = [], []
+            for row, names, claim in prepared:
                 if connection.execute(_CLAIM, row).rowcount == 1:
                     connection.executemany(_NAME, names)
-            return _refs(connection, ids)
+                    standing.append(_ref_of_claim(claim))
+                else:
+                    lost.append(claim.message_id)
+            return standing + (_refs(connection, ids_parameter(lost)) if lost else [])
 
         return {r.message_id: r for r in await self._database.write(run)}
 

@@ -23,10 +23,11 @@ _RECORD = (
 )
 _OUTCOME = "intake_id, intake_index, event_id, account_id, channel, outcome, reason, at"
 _WAIT = (
-    "INSERT INTO waiting (target, event_id, intake_id, intake_index, kind, account_id, since, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO waiting (target, event_id, intake_id, intake_index, kind, account_id, channel, since, body)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT DO NOTHING"
 )
-_WAITING = "target, event_id, intake_id, intake_index, kind, account_id, since, body"
+_WAITING = "target, event_id, intake_id, intake_index, kind, account_id, channel, since, body"
 _NO_MORE = "DELETE FROM waiting WHERE target = ? AND event_id = ? AND intake_id = ? AND intake_index = ?"
 
 
@@ -40,9 +41,9 @@ def _outcome(row: sqlite3.Row) -> Outcome:
 
 
 def _waiting(row: sqlite3.Row) -> Waiting:
-    target, event, intake, index, kind, account, since, body = row
+    target, event, intake, index, kind, account, channel, since, body = row
     made = IntakeRef(intake_id=intake, index=index) if intake else None
-    return Waiting(target, event, kind, body, read_time(since), made, account)
+    return Waiting(target, event, kind, body, read_time(since), made, account, channel)
 
 
 class OutcomeTables:
@@ -76,7 +77,7 @@ class OutcomeTables:
 
     async def wait(self, waiting: Sequence[Waiting]) -> None:
         """Keep each under its target."""
-        rows = [(*_waiting_key(w), w.kind, w.account_id, spell(w.since), w.body) for w in waiting]
+        rows = [(*_waiting_key(w), w.kind, w.account_id, w.channel, spell(w.since), w.body) for w in waiting]
         await self._database.write(writing(_WAIT, rows))
 
     async def waiting_for(self, targets: Iterable[str]) -> Sequence[Waiting]:

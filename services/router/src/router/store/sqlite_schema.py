@@ -41,7 +41,8 @@ STATEMENTS = (
     " PRIMARY KEY (intake_id, intake_index)) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS outcomes_event ON outcomes (event_id)",
     "CREATE TABLE IF NOT EXISTS waiting (target TEXT NOT NULL, event_id TEXT NOT NULL, intake_id TEXT NOT NULL,"
-    " intake_index INTEGER NOT NULL, kind TEXT NOT NULL, account_id TEXT, since TEXT NOT NULL, body BLOB NOT NULL,"
+    " intake_index INTEGER NOT NULL, kind TEXT NOT NULL, account_id TEXT NOT NULL, channel TEXT NOT NULL,"
+    " since TEXT NOT NULL, body BLOB NOT NULL,"
     " PRIMARY KEY (target, event_id, intake_id, intake_index)) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS waiting_since ON waiting (since)",
     "CREATE TABLE IF NOT EXISTS desk_references (desk_id TEXT NOT NULL, reference TEXT NOT NULL, conversation_id TEXT NOT NULL,"
