@@ -1,0 +1,52 @@
+"""Opens what a data folder holds for the verbs that read or write it beside a running `up`. `up` itself does not use this."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from threadline_runtime.bus.sqlite import SqliteBus
+from threadline_runtime.errors import ConfigurationError
+from threadline_runtime.opening import open_bus, open_database
+from threadline_runtime.settings import Settings, load_settings
+from threadline_runtime.sqlite import SqliteDatabase
+
+from threadline_cli.version import VERSION
+
+__all__ = ["folder_settings", "opened_bus", "opened_database"]
+
+
+def folder_settings(data: Path) -> Settings:
+    """The environment's settings, with what they leave open lying in `data`."""
+    return load_settings().in_folder(data)
+
+
+@asynccontextmanager
+async def opened_database(settings: Settings, *, must_exist: bool = True) -> AsyncIterator[SqliteDatabase]:
+    """The database while the context lasts; raises ConfigurationError where there is none yet."""
+    if must_exist:
+        _require(settings.database.url, "THREADLINE_DATABASE__URL")
+    database = open_database(settings.database.url)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def opened_bus(settings: Settings) -> AsyncIterator[SqliteBus]:
+    """The bus while the context lasts; raises ConfigurationError where there is none yet."""
+    _require(settings.bus.url, "THREADLINE_BUS__URL")
+    bus = await open_bus(settings.bus.url, version=VERSION)
+    try:
+        yield bus
+    finally:
+        await bus.close()
+
+
+def _require(url: str | None, variable: str) -> None:
+    """A verb must not make an empty file where somebody only mistyped --data."""
+    split = urlsplit(url or "")
+    path = Path(unquote(split.path[1:]))
+    if split.scheme == "sqlite" and not path.exists():
+        raise ConfigurationError(f"there is no {path}: give the --data of `threadline up` (or {variable})")
