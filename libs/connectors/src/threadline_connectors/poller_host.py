@@ -32,6 +32,7 @@ __all__ = ["Feed", "PollerHost", "PollerMetrics", "PollerServices"]
 
 PayloadT = TypeVar("PayloadT")
 _LOOK_SECONDS = 5.0
+_AFTER_DEPOSED = 1.0
 _log = structlog.get_logger(__name__)
 
 
@@ -101,7 +102,7 @@ class PollerHost(Generic[PayloadT]):
                 try:
                     await self._own(lease)
                 except Deposed:
-                    continue
+                    await self._with.sleep(_AFTER_DEPOSED)
                 finally:
                     await self._release(lease)
         finally:

@@ -59,7 +59,8 @@ async def test_killed_server_comes_back(rig, feeds, mail, mail_world):
         await rig.until(INBOX, Condition.LISTENING)
         await asyncio.to_thread(mail_world.dovecot.kill)
         state = await rig.until(INBOX, Condition.UNREACHABLE)
-        assert state.reason is not None and "127.0.0.1" in state.reason
+        assert state.reason is not None
+        assert "127.0.0.1" in state.reason
         await asyncio.to_thread(mail_world.dovecot.start)
         await asyncio.to_thread(mail_world.dovecot.append, SUPPORT, "INBOX", mail(1))
         intakes = await rig.until_intakes(2)
@@ -127,11 +128,13 @@ async def test_mail_with_40_megabytes(rig, feeds, mail_world, spool, tmp_path):
         await rig.until(INBOX, Condition.LISTENING)
     assert (intake.outcome, intake.reason) == (None, None)
     (event,) = await rig.events()
-    assert event.text is not None and event.text.strip() == "see file"
+    assert event.text is not None
+    assert event.text.strip() == "see file"
     (attachment,) = event.attachments
     assert attachment.size == len(body) // 78 * 57
     assert await rig.blobs.size(f"acme/{attachment.sha256}") == attachment.size
-    assert intake.raw == b"" and intake.blob is not None
+    assert intake.raw == b""
+    assert intake.blob is not None
     assert event.raw is not None
     assert await rig.blobs.size(intake.blob) == event.raw.size >= len(raw) - 2
     assert list(spool.folder.iterdir()) == []
@@ -222,7 +225,8 @@ async def test_wrong_password_is_a_state(rig, feeds, mail_world):
     """A refused login is named with what to do; the password is not."""
     async with rig.running(feeds(password="wrong-secret")):
         state = await rig.until(INBOX, Condition.AUTH_FAILED)
-    assert state.reason is not None and "check username and password" in state.reason
+    assert state.reason is not None
+    assert "check username and password" in state.reason
     assert "wrong-secret" not in state.reason
 
 
@@ -230,14 +234,16 @@ async def test_missing_folder_is_a_state(rig, feeds, mail_world):
     """A folder that is not there is the operator's to mend."""
     async with rig.running(feeds(folder="Nowhere")):
         state = await rig.until(Source("support-mail", "Nowhere"), Condition.MISCONFIGURED)
-    assert state.reason is not None and "Nowhere" in state.reason
+    assert state.reason is not None
+    assert "Nowhere" in state.reason
 
 
 async def test_unreachable_server_is_a_state(rig, feeds, mail_world):
     """Nobody listens on the port: one clear line."""
     async with rig.running(feeds(port=1)):
         state = await rig.until(INBOX, Condition.UNREACHABLE)
-    assert state.reason is not None and "cannot be reached" in state.reason
+    assert state.reason is not None
+    assert "cannot be reached" in state.reason
 
 
 @pytest.mark.parametrize(("imap", "flag"), [({"mark": "seen"}, "\\Seen"), ({"mark": "keyword", "mark_keyword": "Taken"}, "Taken")])
@@ -286,7 +292,8 @@ async def test_xoauth2_with_good_and_expired_tokens(rig, feeds, mail, mail_world
     token.write_text(stale)
     async with rig.running(feeds(password=None, access_token=f"file:{token}")):
         state = await rig.until(INBOX, Condition.AUTH_FAILED)
-        assert state.reason is not None and "access_token" in state.reason
+        assert state.reason is not None
+        assert "access_token" in state.reason
         token.write_text(good)  # something renews it; the next round reads it
         await rig.until_intakes(1)
 
@@ -297,7 +304,8 @@ async def test_tls_needs_a_trusted_certificate(rig, feeds, mail, mail_world):
     secure = {"tls": "implicit", "host": "localhost", "port": mail_world.dovecot.ports.imaps}
     async with rig.running(feeds(**secure)):
         state = await rig.until(INBOX, Condition.MISCONFIGURED)
-        assert state.reason is not None and "ca_file" in state.reason
+        assert state.reason is not None
+        assert "ca_file" in state.reason
     async with rig.running(feeds(**secure, ca_file=mail_world.dovecot.certificates.authority)):
         await rig.until_intakes(1)
 

@@ -1,7 +1,8 @@
 """What every connector must do, as tests; a channel subclasses it beside its captured payloads.
 
 A fixture is a captured payload `NAME<suffix>`; the events expected of it stand in `NAME.json` in another folder. With
-THREADLINE_TEST_WRITE_EVENTS=1 missing ones are written, to be read by a person before they are committed. Not here: signatures (they come with webhooks).
+THREADLINE_TEST_WRITE_EVENTS=1 missing ones are written, to be read by a person before they are committed.
+Not here: signatures; they come with webhooks.
 """
 
 import json
@@ -189,4 +190,3 @@ class ConnectorSuite(Guarded, ABC, Generic[PayloadT]):
             raw=RawPayload(sha256="0" * 64, size=len(raw), media_type="application/octet-stream"),
         )
         return stamp(self._read(raw), by)
-
