@@ -4,6 +4,7 @@ Floor: ``email.message_from_bytes`` with ``policy.compat32`` and a walk that dec
 which also finds files, hashes them, splits quotes and so on. Interleaved, medians, only ratios are compared.
 Not here: the way through worker processes to the bus (the standalone row).
 """
+# ruff: noqa: E501 - tables are printed by one line each
 
 import argparse
 import json

@@ -2,6 +2,7 @@
 
 Not here: measuring (bench_parse.py). All people, hosts and words are made up.
 """
+# ruff: noqa: E501, RUF001 - mails of many languages, one line each
 
 import argparse
 import base64
@@ -231,13 +232,18 @@ class Writer:
     def with_files(self, kind: str, body: str, files: list[tuple[str, str, bytes]], *, related: bool = False) -> tuple[str, str]:
         boundary = self.token(12)
         pieces = [f"--{boundary}\nContent-Type: {kind}\n\n{body}"]
-        for index, (name, media_type, data) in enumerate(files):
-            where = f'inline; filename="{name}"\nContent-ID: <img{index}@x>' if related else f'attachment; filename="{name}"'
-            lines = base64.encodebytes(data).decode()
-            pieces.append(
-                f'--{boundary}\nContent-Type: {media_type}; name="{name}"\nContent-Disposition: {where}\nContent-Transfer-Encoding: base64\n\n{lines}'
-            )
+        pieces += [self.file(one, boundary, f"img{index}@x" if related else None) for index, one in enumerate(files)]
         return f'multipart/{"related" if related else "mixed"}; boundary="{boundary}"', "\n".join(pieces) + f"\n--{boundary}--\n"
+
+    def file(self, one: tuple[str, str, bytes], boundary: str, content_id: str | None) -> str:
+        name, media_type, data = one
+        where = f'attachment; filename="{name}"'
+        if content_id is not None:
+            where = f'inline; filename="{name}"\nContent-ID: <{content_id}>'
+        return (
+            f'--{boundary}\nContent-Type: {media_type}; name="{name}"\nContent-Disposition: {where}\nContent-Transfer-Encoding: base64\n\n'
+            + base64.encodebytes(data).decode()
+        )
 
 
 def encoded(text: str, encoding: str) -> str:

@@ -16,7 +16,7 @@ from ingest_email.parsing.parameters import unfold
 _MICROSOFT = frozenset({"microsoft365", "outlook.com", "protection.outlook.com"})
 _NOTHING = Authentication(False, None, None)
 _RESULT = re.compile(r"\s*+([A-Za-z0-9-]{1,40})\s*+=\s*+([A-Za-z]{1,30})(?![^\s;])")
-_HEADER_FROM = re.compile(r"\sheader\.from\s*+=\s*+([^\s;]{1,255})", re.IGNORECASE)
+_HEADER_FROM = re.compile(r"\sheader\.from\s*+=\s*+([^\s;\x00-\x1f\x7f]{1,255})", re.IGNORECASE)
 
 
 def authentication(raw_headers: list[bytes] | None, trusted_authserv_id: str | None, from_domain: str | None) -> Authentication:

@@ -250,7 +250,7 @@ def _decide(runs: list[_Run], text: str, *, forward_subject: bool) -> Split:
         return Split(text.strip(), None, None, True)
     if not quotes or len(quotes) == len(runs):
         reply, signature = _signature(text)
-        return Split(reply, None, signature, False)
+        return _kept(reply, runs, [], signature, text)
     last_own = max(at for at, run in enumerate(runs) if not run.quoted)
     if last_own == 0 or quotes == [0]:  # above the quote, or below the only one
         reply, signature = _signature(runs[last_own].text)

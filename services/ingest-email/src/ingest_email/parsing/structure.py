@@ -94,7 +94,7 @@ class _Scan:
         for name, value in found:
             if len(value) > limit:
                 self.note("long_header")
-                value = value[:limit]  # noqa: PLW2901 - the same value, cut
+                value = _cut(name, value, limit)  # noqa: PLW2901 - the same value, cut
             fields.setdefault(name.lower(), []).append(value)
 
     def multipart(self, part: Part, depth: int) -> Part:
@@ -128,14 +128,21 @@ class _Scan:
             if tail is not None and (at == start or raw[at - 1] == 0x0A):
                 if opened >= 0:
                     spans.append((opened, max(opened, _before_line_break(raw, at))))
-                opened = -1 if tail[1] else tail.end()
                 if tail[1] or len(spans) > self.limits.parts:
-                    break
+                    return spans
+                opened = tail.end()
             at = raw.find(delimiter, at + len(delimiter), end)
         if opened >= 0:
             self.note("no_closing_boundary")
             spans.append((opened, end))
         return spans
+
+
+def _cut(name: bytes, value: bytes, limit: int) -> bytes:
+    """Of References both ends are kept: the root is first and the parent last."""
+    if name.lower() == b"references":
+        return value[: limit // 2] + b" " + value[-(limit // 2) :]
+    return value[:limit]
 
 
 def _before_line_break(raw: bytes, at: int) -> int:

@@ -18,6 +18,7 @@ from ingest_email.parsing.parser import parse_mail
 from ingest_email.parsing.wire import Answer, Request, Verdict, pack, read_requests
 
 _PR_SET_PDEATHSIG = 1
+_LEAST_MEMORY = 16 * 1024 * 1024
 
 
 def _bind_to_parent(parent: int) -> None:
@@ -93,6 +94,7 @@ def main() -> None:
     _bind_to_parent(parent)
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    bytearray(_LEAST_MEMORY)  # a limit that no mail fits in must stop the start, not reject every mail
     serve(sys.stdin.buffer, sys.stdout.buffer)
 
 

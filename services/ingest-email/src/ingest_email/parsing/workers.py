@@ -11,7 +11,7 @@ import pickle
 import shutil
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -129,9 +129,15 @@ class ParserPool:
 
         Raises MailError (also ``timeout``, ``memory``, ``crashed``) for the mail's fault, WorkerError for the machine's.
         """
-        return await (await self._submit(mail, context))
+        future = await self._submit(mail, context)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                await self.release(future.result())  # read, but nobody is left to take it
+            raise
 
-    async def parse_many(self, mails: Iterable[bytes | Path], context: ParseContext) -> AsyncIterator[ParsedMail | MailError]:
+    async def parse_many(self, mails: Iterable[bytes | Path], context: ParseContext) -> AsyncGenerator[ParsedMail | MailError, None]:
         """Reads many, in order, a bounded number at once: as fast as the workers, with flat memory."""
         pending: deque[asyncio.Future[ParsedMail]] = deque()
         window = self._count * _BATCH_MAILS * 2
@@ -144,7 +150,8 @@ class ParserPool:
                 yield await _outcome(pending.popleft())
         finally:
             for future in pending:
-                future.cancel()
+                if not future.cancel() and future.exception() is None:
+                    await self.release(future.result())
 
     async def release(self, mail: ParsedMail) -> None:
         """Deletes the files that hold a mail's attachments."""
@@ -159,12 +166,22 @@ class ParserPool:
         raw = mail if isinstance(mail, bytes) and len(mail) <= _BATCH_BYTES else None
         path = mail if isinstance(mail, Path) else None
         if isinstance(mail, bytes) and raw is None:
-            path = await asyncio.to_thread(_write, folder, mail)
+            path = await self._spooled(folder, mail)
         request = Request(number, raw, str(path) if path is not None else None, str(folder), self._spool_above, context)
         job = _Job(request, asyncio.get_running_loop().create_future())
         self._queue.append(job)
         self._filled.set()
         return job.done
+
+    async def _spooled(self, folder: Path, raw: bytes) -> Path:
+        writing = asyncio.ensure_future(asyncio.to_thread(_write, folder, raw))
+        try:
+            return await asyncio.shield(writing)
+        except asyncio.CancelledError:  # the thread goes on; what it wrote is nobody's
+            writing.add_done_callback(lambda _: shutil.rmtree(folder, ignore_errors=True))
+            raise
+        except OSError as error:
+            raise WorkerError(f"a mail cannot be spooled ({error}); look at disk and permissions") from error
 
     async def _serve(self) -> None:
         worker: _Worker | None = None
@@ -195,7 +212,7 @@ class ParserPool:
         size = 0
         while self._queue and len(batch) < share:
             if self._queue[0].done.cancelled():
-                self._queue.popleft()
+                _remove(self._queue.popleft())
                 continue
             size += self._queue[0].size
             if batch and (size > _BATCH_BYTES or self._queue[0].crashes):
