@@ -1,0 +1,119 @@
+"""Dead letters: seen once, redriven with their ids, discarded on record (P3)."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pytest
+from threadline_runtime.bus.dead_letter_notes import SqliteDeadLetterNotes
+from threadline_runtime.bus.dead_letter_record import dead_letter_record
+from threadline_runtime.bus.dead_letters import DeadLetters, Letter, read_reference, spell_reference
+from threadline_runtime.bus.port import DeadLetter, Message, Position, RawRecord, Subscription
+from threadline_runtime.bus.sqlite import SqliteBus
+from threadline_runtime.errors import PermanentError
+from threadline_runtime.sqlite import MEMORY, SqliteDatabase
+from threadline_runtime.testing.bus_suite import FAST, decode, drain, eventually
+
+_TOPIC = "threadline.inbound.v1"
+_NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+_RECORD = RawRecord(_TOPIC, b"key", b"poison", (("ce_id", b"e_1"), ("odd", b"\xff"), ("n", None)))
+
+
+@pytest.fixture
+async def bus():
+    bus = await SqliteBus.open(SqliteDatabase.open(MEMORY), retry=FAST, partitions=1)
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture
+async def letters(bus: SqliteBus):
+    database = SqliteDatabase.open(MEMORY)
+    notes = SqliteDeadLetterNotes(database)
+    await notes.migrate()
+    yield DeadLetters(bus, notes, lambda: _NOW)
+    await database.close()
+
+
+async def _set_aside(bus: SqliteBus, *, group: str = "router.pipeline", times: int = 1) -> Position:
+    """Put the record on the bus and its letter beside it, as a consumer would."""
+    await bus.publish_raw([_RECORD])
+    record = [r async for r in bus.read(_TOPIC)][-1]
+    letter = dead_letter_record(
+        record, DeadLetter("KeyError", "a defect", 5), group=group, service="router", version="1", first_at=_NOW, last_at=_NOW
+    )
+    await bus.publish_raw([letter] * times)
+    return record.position
+
+
+async def test_a_letter_is_shown_once_with_its_reason(bus: SqliteBus, letters: DeadLetters) -> None:
+    """A crash between letter and commit leaves it twice on the bus."""
+    origin = await _set_aside(bus, times=2)
+    (letter,) = [one async for one in letters.of_topic(_TOPIC)]
+    assert (letter.origin, letter.group, letter.why.error_class, letter.why.attempts) == (origin, "router.pipeline", "KeyError", 5)
+    assert letter.first_at == "2026-11-24T09:00:00.000Z"
+    assert letter.original == _RECORD
+
+
+async def test_redrive_publishes_the_record_as_it_was_once(bus: SqliteBus, letters: DeadLetters) -> None:
+    """P2: the ids stay, so what was done is not done again."""
+    origin = await _set_aside(bus)
+    await letters.redrive(origin)
+    assert [(r.key, r.value, r.raw_headers) async for r in bus.read(_TOPIC)] == [(_RECORD.key, _RECORD.value, _RECORD.headers)] * 2
+    assert [one async for one in letters.of_topic(_TOPIC)] == []
+    (settled,) = [one async for one in letters.of_topic(_TOPIC, settled=True)]
+    assert settled.note is not None
+    assert settled.note.action == "redriven"
+    with pytest.raises(PermanentError, match="was redriven already, at 2026-11-24 09:00 UTC"):
+        await letters.redrive(origin)
+
+
+async def test_a_redriven_record_that_fails_again_is_a_letter_of_its_own(bus: SqliteBus, letters: DeadLetters) -> None:
+    async def fail(_: Sequence[Message[str]]) -> None:
+        raise PermanentError("never")
+
+    origin = await _set_aside(bus)
+    await letters.redrive(origin)
+    task = asyncio.create_task(bus.consume(Subscription((_TOPIC,), "g", decode, fail)))
+
+    async def both() -> bool:
+        return len([one async for one in letters.of_topic(_TOPIC)]) == 1 and bool((await bus.progress("g", [_TOPIC]))[0].committed == 2)
+
+    await eventually(both)
+    await drain(task)
+    (again,) = [one async for one in letters.of_topic(_TOPIC)]
+    assert again.origin.offset == 1
+    assert again.original == _RECORD
+
+
+async def test_discard_records_the_outcome_for_each_group_before_its_note(bus: SqliteBus, letters: DeadLetters) -> None:
+    """P3: given up is an outcome, too."""
+    origin = await _set_aside(bus)
+    told: list[str] = []
+
+    async def outcome(letter: Letter) -> None:
+        assert [one async for one in letters.of_topic(_TOPIC)], "not noted before the outcome is recorded"
+        told.append(letter.group)
+
+    await letters.discard(origin, outcome)
+    assert told == ["router.pipeline"]
+    assert [one async for one in letters.of_topic(_TOPIC)] == []
+    assert len([r async for r in bus.read(_TOPIC)]) == 1
+
+
+async def test_a_foreign_letter_can_be_redriven_too(bus: SqliteBus, letters: DeadLetters) -> None:
+    await bus.publish_raw([RawRecord(_TOPIC + ".dlq", b"k", b"v", (("x", b"y"),))])
+    (letter,) = [one async for one in letters.of_topic(_TOPIC)]
+    await letters.redrive(letter.origin)
+    assert [(r.value, r.raw_headers) async for r in bus.read(_TOPIC)] == [(b"v", (("x", b"y"),))]
+    assert [one async for one in letters.of_topic(_TOPIC)] == []
+
+
+async def test_references_are_what_list_shows(letters: DeadLetters) -> None:
+    place = Position(_TOPIC, 3, 17)
+    assert read_reference(spell_reference(place)) == place
+    for text in ("", "x", "t/1", "t/a/1", "t/-1/1", "t/1/²"):
+        with pytest.raises(PermanentError, match="write topic/partition/offset"):
+            read_reference(text)
+    with pytest.raises(PermanentError, match=r"no dead letter threadline\.inbound\.v1/3/17"):
+        await letters.find(place)
