@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import structlog
 from threadline_events.ids import polled_intake_id
@@ -26,30 +26,15 @@ from threadline_connectors.errors import RetryableError
 from threadline_connectors.pollers import Batch, Fetched, PayloadReader, Poller, Reading, Source
 from threadline_connectors.publishing import IntakePublisher, Taken, describe_raw, take
 from threadline_connectors.reconnecting import Backoff, Verdict, judge
+from threadline_connectors.source_metrics import SourceMetrics
 from threadline_connectors.stamping import Stamp
 
-__all__ = ["Feed", "PollerHost", "PollerMetrics", "PollerServices"]
+__all__ = ["Feed", "PollerHost", "PollerServices"]
 
 PayloadT = TypeVar("PayloadT")
 _LOOK_SECONDS = 5.0
 _AFTER_DEPOSED = 1.0
 _log = structlog.get_logger(__name__)
-
-
-class PollerMetrics(Protocol):
-    """What is counted of a source."""
-
-    def taken(self, account_id: str, count: int, rejected: int) -> None:
-        """Intakes that became durable, and how many of them were rejected."""
-        ...
-
-    def lag(self, source: Source, seconds: float) -> None:
-        """Age of the oldest thing at the source that is not on the bus."""
-        ...
-
-    def succeeded(self, account_id: str, now: datetime) -> None:
-        """The source was reached and nothing is wrong."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +55,7 @@ class PollerServices:
     checkpoints: CheckpointStore
     leases: Leases
     board: AccountBoard
-    metrics: PollerMetrics
+    metrics: SourceMetrics
     now: Callable[[], datetime]
     sleep: Callable[[float], Awaitable[None]]
     random: Callable[[], float]
@@ -168,8 +153,7 @@ class PollerHost(Generic[PayloadT]):
         async for batch in self._feed.poller.follow(position):
             await failpoint("connectors.poller.after_fetch")
             if batch.oldest is not None:
-                age = (self._with.now() - batch.oldest).total_seconds()
-                self._with.metrics.lag(self._feed.source, max(age, 0.0))
+                self._with.metrics.lag(self._feed.source, (self._with.now() - batch.oldest).total_seconds())
             if batch.payloads:
                 self._put(Condition.CATCHING_UP, None)
             self._spooled.update(one.raw for one in batch.payloads if isinstance(one.raw, Path))
@@ -227,12 +211,13 @@ class PollerHost(Generic[PayloadT]):
             await asyncio.to_thread(_remove_all, paths)
 
     def _progressed(self, one: _Read[PayloadT]) -> None:
-        source, metrics = self._feed.source, self._with.metrics
+        source, metrics, channel = self._feed.source, self._with.metrics, self._feed.stamp.channel
         self._backoff.reset()
-        rejected = sum(1 for taken in one.taken if taken.rejection is not None)
-        if one.taken:
-            metrics.taken(source.account_id, len(one.taken), rejected)
-        metrics.succeeded(source.account_id, self._with.now())
+        metrics.taken(channel, source.account_id, len(one.taken))
+        for taken in one.taken:
+            if taken.rejection is not None:
+                metrics.rejected(channel, source.account_id, taken.rejection.code)
+        metrics.succeeded(source, self._with.now())
         if one.batch.caught_up:
             metrics.lag(source, 0.0)
         self._put(Condition.LISTENING if one.batch.caught_up else Condition.CATCHING_UP, None)

@@ -106,9 +106,9 @@ async def test_everything_is_published_once_in_order(rig):
         await rig.until_intakes(5)
     assert await rig.checkpoints.position(SOURCE) == "5"
     assert [event.text for event in await rig.events()] == ["a", "b", "c", "d", "e"]
-    assert rig.metrics.intakes == 5
-    assert rig.metrics.lags[SOURCE] == 0.0
-    assert rig.metrics.successes == {"acme-sms": T0 + timedelta(seconds=30)}
+    assert rig.counted("intakes_total", channel="sms", account="acme-sms") == 5
+    assert rig.counted("source_lag_seconds", account="acme-sms") == 0.0
+    assert rig.counted("connector_last_success_timestamp_seconds", account="acme-sms") == (T0 + timedelta(seconds=30)).timestamp()
     assert rig.services.board.state(SOURCE).condition is Condition.STOPPED
 
 
@@ -139,6 +139,7 @@ async def test_checkpoint_moves_only_after_the_publish(rig, monkeypatch):
         assert state.reason == "disk full"
         await asyncio.sleep(0.1)
         assert await rig.checkpoints.position(SOURCE) == "0"
+        assert rig.counted("source_lag_seconds", account="acme-sms") == 30.0
         assert shelf.most_out <= 5 * shelf.batch
         down.set()
         await rig.until(SOURCE, Condition.LISTENING)
@@ -168,7 +169,7 @@ async def test_rejected_and_empty_payloads_are_intakes_of_their_own(rig):
         b"nothing here": (0, "ignored", "says_nothing"),
         b"b": (1, None, None),
     }
-    assert rig.metrics.rejected == 1
+    assert rig.counted("events_rejected_total", channel="sms", account="acme-sms", reason="unreadable") == 1
 
 
 async def test_a_refetched_payload_is_the_same_intake(rig):

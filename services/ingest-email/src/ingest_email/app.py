@@ -13,14 +13,16 @@ from pathlib import Path
 from threadline_connectors.accounts import AccountBoard
 from threadline_connectors.checkpoints import CheckpointStore
 from threadline_connectors.errors import AuthError, RetryableError
-from threadline_connectors.poller_host import PollerHost, PollerMetrics, PollerServices
+from threadline_connectors.poller_host import PollerHost, PollerServices
 from threadline_connectors.pollers import Source
 from threadline_connectors.publishing import IntakePublisher
+from threadline_connectors.source_metrics import SourceMetrics
 from threadline_runtime.blobs.port import BlobStore
 from threadline_runtime.bus.port import Bus
 from threadline_runtime.configuration.configuration import Configuration, validate_account
 from threadline_runtime.errors import ConfigurationError
 from threadline_runtime.leases.leases import Leases
+from threadline_runtime.metrics import Metrics
 
 from ingest_email.connectors.email import CHANNEL
 from ingest_email.feeds import mail_feeds
@@ -44,7 +46,7 @@ class Surroundings:
     blobs: BlobStore
     checkpoints: CheckpointStore
     leases: Leases
-    metrics: PollerMetrics
+    metrics: Metrics
     spool: Path
 
 
@@ -95,7 +97,7 @@ class IngestEmail:
             checkpoints=self._around.checkpoints,
             leases=self._around.leases,
             board=self.board,
-            metrics=self._around.metrics,
+            metrics=SourceMetrics(self._around.metrics),
             now=_now,
             sleep=asyncio.sleep,
             random=random.random,

@@ -7,11 +7,12 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from prometheus_client import CollectorRegistry
 from threadline_events import topics
 from threadline_events.inbound import InboundEvent
 from threadline_events.intakes import Intake
@@ -20,6 +21,7 @@ from threadline_runtime.blobs.files import FileBlobs
 from threadline_runtime.bus.sqlite import SqliteBus
 from threadline_runtime.leases.leases import Leases
 from threadline_runtime.leases.sqlite import SqliteLeaseStore
+from threadline_runtime.metrics import Metrics
 from threadline_runtime.sqlite import MEMORY, SqliteDatabase
 
 from threadline_connectors.accounts import AccountBoard, AccountState, Condition
@@ -27,35 +29,13 @@ from threadline_connectors.checkpoints import SqliteCheckpointStore
 from threadline_connectors.poller_host import Feed, PollerHost, PollerServices
 from threadline_connectors.pollers import Source
 from threadline_connectors.publishing import IntakePublisher
+from threadline_connectors.source_metrics import SourceMetrics
 
-__all__ = ["CountingMetrics", "PollerRig", "poller_rig"]
+__all__ = ["PollerRig", "poller_rig"]
 
 PayloadT = TypeVar("PayloadT")
 _LOOK_SECONDS = 0.02
 _QUICKLY = 0.02
-
-
-@dataclass
-class CountingMetrics:
-    """Remembers what was counted."""
-
-    intakes: int = 0
-    rejected: int = 0
-    lags: dict[Source, float] = field(default_factory=dict)
-    successes: dict[str, datetime] = field(default_factory=dict)
-
-    def taken(self, account_id: str, count: int, rejected: int) -> None:
-        """See `PollerMetrics`."""
-        self.intakes += count
-        self.rejected += rejected
-
-    def lag(self, source: Source, seconds: float) -> None:
-        """See `PollerMetrics`."""
-        self.lags[source] = seconds
-
-    def succeeded(self, account_id: str, now: datetime) -> None:
-        """See `PollerMetrics`."""
-        self.successes[account_id] = now
 
 
 @dataclass
@@ -66,7 +46,7 @@ class PollerRig:
     blobs: FileBlobs
     services: PollerServices
     checkpoints: SqliteCheckpointStore
-    metrics: CountingMetrics
+    metrics: CollectorRegistry
     database: SqliteDatabase
 
     @asynccontextmanager
@@ -89,6 +69,10 @@ class PollerRig:
     async def intakes(self) -> list[Intake]:
         """Every intake on the bus."""
         return [intake_of(record.value or b"", record.headers) async for record in self.bus.read(topics.INTAKES)]
+
+    def counted(self, name: str, **labels: str) -> float | None:
+        """The value of a metric, without its `threadline_`."""
+        return self.metrics.get_sample_value("threadline_" + name, labels)
 
     async def until_intakes(self, count: int, within: float = 20.0) -> list[Intake]:
         """The intakes once there are at least `count`."""
@@ -122,7 +106,7 @@ async def poller_rig(
     lease_store = SqliteLeaseStore(store)
     await lease_store.migrate()
     leases = Leases(lease_store, "rig", asyncio.get_running_loop().time, sole=True)
-    metrics = CountingMetrics()
+    registry = CollectorRegistry()
 
     async def sleep(seconds: float) -> None:
         await asyncio.sleep(min(seconds, _QUICKLY))
@@ -132,12 +116,12 @@ async def poller_rig(
         checkpoints=checkpoints,
         leases=leases,
         board=AccountBoard(),
-        metrics=metrics,
+        metrics=SourceMetrics(Metrics(registry)),
         now=now,
         sleep=sleep,
         random=lambda: 0.5,
     )
     try:
-        yield PollerRig(bus, blobs, services, checkpoints, metrics, store)
+        yield PollerRig(bus, blobs, services, checkpoints, registry, store)
     finally:
         await bus.close()  # closes the database
