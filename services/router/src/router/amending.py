@@ -18,6 +18,7 @@ from router.domain.documents import EntryDocument
 from router.domain.messages import intake_of
 from router.domain.views import entry_changed
 from router.parts import Parts, rounds
+from router.recording import record
 from router.store.port import Outcome, OutcomeName, Waiting
 
 __all__ = ["Amending", "waiting_delivery"]
@@ -171,4 +172,4 @@ class Amending:
             if w.made is not None and w.kind == "event"
         ]
         if rows:
-            await self._parts.outcomes.record(rows)
+            await record(self._parts, rows)

@@ -47,6 +47,7 @@ from router.linking import Linking
 from router.outbox import Outbox, Task
 from router.parts import Parts, rounds
 from router.people import readings
+from router.recording import record
 from router.store.port import ContactChange, Outcome, Owed, Stored, Waiting
 
 __all__ = ["CommandConflictError", "Commands", "UnknownTargetError"]
@@ -142,7 +143,7 @@ class Commands:
         await self._parts.outcomes.wait([Waiting(target, command.command_id, "command", command.to_json(), at, made, desk, "desk")])
         await failpoint("router.commands.after_wait")
         if made is not None:
-            await self._parts.outcomes.record([Outcome(made, command.command_id, desk, "desk", "waiting", None, at)])
+            await record(self._parts, [Outcome(made, command.command_id, desk, "desk", "waiting", None, at)])
 
     async def _check(self, command: AnyCommand) -> None:
         """What the API can say before anything is published."""
@@ -258,5 +259,5 @@ class Commands:
         found = await self._parts.timeline.latest_answerable(case or [strand_id], command.issued_at, _LATEST)
         customers = [e for e in found if e.author_contact == e.party]
         if not found:
-            raise Refused("not_answerable")
+            raise Refused("nothing_to_answer")
         return (customers or list(found))[0]

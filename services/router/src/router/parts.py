@@ -12,7 +12,7 @@ from router.domain.policy import Policies
 from router.domain.tokens import MailSigner
 from router.store.port import DeskStore, OutcomeStore, TimelineStore
 
-__all__ = ["Clock", "Parts", "Publisher", "TooManyRounds", "Uploads", "rounds"]
+__all__ = ["Clock", "Parts", "Publisher", "Tally", "TooManyRounds", "Uploads", "rounds"]
 
 Clock = Callable[[], datetime]
 Uploads = Callable[[str, Iterable[str]], Awaitable[Mapping[str, Attachment]]]
@@ -28,6 +28,22 @@ class Publisher(Protocol):
         ...
 
 
+class Tally(Protocol):
+    """Who counts what the pipeline does, for metrics. Repeats after a crash are counted again."""
+
+    def received(self, channel: str, account_id: str) -> None:
+        """An event was read from the bus."""
+        ...
+
+    def stored(self, channel: str, account_id: str, seconds: float) -> None:
+        """It became a timeline entry, so long after its time at the source."""
+        ...
+
+    def ended(self, channel: str, account_id: str, outcome: str, reason: str | None) -> None:
+        """It ended in another outcome."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """One process has one set of these."""
@@ -40,6 +56,7 @@ class Parts:
     clock: Clock
     policies: Policies
     signer: MailSigner
+    tally: Tally
 
 
 class TooManyRounds(RuntimeError):  # noqa: N818 - it says what happened

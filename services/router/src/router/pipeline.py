@@ -22,6 +22,7 @@ from router.outbox import Outbox, Task
 from router.parts import Parts, rounds
 from router.people import readings
 from router.placing import SizedEvent, own_mail, place_mails
+from router.recording import record
 from router.store.port import ContactChange, EntryRef, Outcome, OutcomeName, Owed, Stored
 
 __all__ = ["Pipeline"]
@@ -45,6 +46,8 @@ class Pipeline:
 
     async def take(self, events: Sequence[SizedEvent]) -> None:
         """Messages first, so that edits of the same batch find them; then what changes messages; then identities."""
+        for event, _ in events:
+            self._parts.tally.received(event.channel, event.account_id)
         received = [(e, size) for e, size in events if e.kind == "message.received"]
         own = [e for e, _ in received if e.channel == "email" and own_mail(e, self._parts)]
         ours = {e.message_id for e in own}
@@ -103,7 +106,13 @@ class Pipeline:
                 owed = deciding.stored.outbox if deciding.stored else ()
                 tasks += [Task("contacts", deciding.contact_id, item) for item in (*owed, change.item)]
         await self._outbox.perform(tasks)
+        self._count([e for d in decided if d.contact_id in won for e in d.draft.entries])
         return frozenset(d.contact_id for d in decided) - won
+
+    def _count(self, entries: Sequence[EntryDocument]) -> None:
+        at = self._parts.clock()
+        for entry in entries:
+            self._parts.tally.stored(entry.channel, entry.account_id or "", (at - entry.occurred_at).total_seconds())
 
     async def _finish(self, before: Sequence[tuple["_Deciding", Message]]) -> None:
         """Messages decided before: what is left of their steps, then those of another intake are duplicates."""
@@ -150,7 +159,7 @@ class Pipeline:
             if (made := intake_of(e)) is not None
         ]
         if rows:
-            await self._parts.outcomes.record(rows)
+            await record(self._parts, rows)
 
 
 def _with_intakes(entry: EntryDocument, brought: Sequence[tuple[InboundEvent, IntakeRef]]) -> EntryDocument | None:

@@ -119,7 +119,7 @@ def decide_reply(
 ) -> None:
     """Queue a reply, addressed for good. It is filed where the answered message is, and makes nothing active."""
     if answered.reply_window_ends_at is not None and answered.reply_window_ends_at <= command.issued_at:
-        raise Refused("window_closed")
+        raise Refused("closed_window")
     account = leaving_account(answered, command.account_id, policies)
     outbound = outbound_message(
         message_id=command_entry_id(command.command_id),
@@ -164,8 +164,10 @@ def decide_reopen(draft: Draft, command: Reopen, strand: Strand, strands: Mappin
     if any(s.status == "open" for s in case.values()) and snooze_holds(strands[own], case.values(), command.issued_at):
         mark = Mark(at=command.issued_at, command_id=command.command_id)
         draft.attend = Attend(conversation_id=strand.strand_id, mark=mark, what="wake")
-    elif draft.contact.active is not None or strand.status == "open":
-        raise Refused("active")
+    elif strand.status == "open":
+        raise Refused("not_resolved")
+    elif draft.contact.active is not None:
+        raise Refused("another_is_active")
     else:
         reopened = {"status": "open", "resolved_at": None, "inbound_seq": strand.inbound_seq + 1, "last_activity_at": command.issued_at}
         draft.keep(strand.model_copy(update=reopened))

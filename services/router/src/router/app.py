@@ -1,0 +1,200 @@
+"""Puts the router together: stores, workers, consumers, the API. The only place that does.
+
+Not here: opening bus, database and blobs, and the process around it (`__main__`, or `threadline up`).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from fastapi import FastAPI
+from threadline_events.commands import AnyCommand
+from threadline_events.inbound import Attachment
+from threadline_runtime.blobs.port import BlobStore
+from threadline_runtime.bus.port import Bus
+from threadline_runtime.configuration.configuration import Configuration
+from threadline_runtime.metrics import Metrics
+from threadline_runtime.signing import SigningKeys
+from threadline_runtime.sqlite import SqliteDatabase
+
+from router.amending import Amending
+from router.api import sqlite as api_sqlite
+from router.api.app import create_app
+from router.api.feed import LiveFeed
+from router.api.parts import ApiParts, CommandConflict
+from router.api.stores import UploadStore
+from router.audit import Audit
+from router.commands import CommandConflictError, Commands
+from router.consuming import GROUPS, Consumers
+from router.deriving import derive
+from router.domain.documents import EntryDocument
+from router.domain.policy import Account, BrandPolicy, Policies
+from router.domain.tokens import MailSigner
+from router.journal import Journal
+from router.linking import Linking
+from router.outbox import Outbox
+from router.parts import Parts
+from router.pipeline import Pipeline
+from router.store import sqlite as store_sqlite
+from router.store.sqlite_journal import SqliteJournal
+from router.sweeper import Sweeper
+from router.tally import MetricsTally
+
+__all__ = ["Router", "Surroundings", "build_router", "migrate", "policies_of"]
+
+_log = structlog.stdlib.get_logger("threadline.router")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the process gives the router."""
+
+    bus: Bus
+    database: SqliteDatabase
+    blobs: BlobStore
+    configuration: Configuration
+    signing: SigningKeys
+    metrics: Metrics
+    randomness: Callable[[int], bytes]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def policies_of(configuration: Configuration) -> Policies:
+    """Brands and accounts as the rules need them."""
+    brands = {name: BrandPolicy(name, brand.name, timedelta(days=brand.reopen_within_days)) for name, brand in configuration.brands.items()}
+    accounts = {}
+    for entry in configuration.accounts:
+        address, form = entry.values.get("address"), entry.values.get("form")
+        accounts[entry.id] = Account(
+            entry.id, entry.channel, entry.brand, address if isinstance(address, str) else None, entry.display_name, form is True
+        )
+    return Policies(brands, accounts)
+
+
+async def migrate(database: SqliteDatabase) -> None:
+    """Make the router's tables; can run again."""
+    await store_sqlite.migrate(database)
+    await api_sqlite.migrate(database)
+
+
+class _CommandDesk:
+    """The API's way to commands, with the API's own name for a conflict."""
+
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+
+    async def ask(self, command: AnyCommand) -> EntryDocument:
+        """The one entry that the command left; raises CommandConflict."""
+        try:
+            return await self._commands.submit(command)
+        except CommandConflictError as error:
+            raise CommandConflict(str(error)) from error
+
+
+def _uploads(store: UploadStore) -> Callable[[str, Iterable[str]], Awaitable[Mapping[str, Attachment]]]:
+    async def find(brand: str, sha256s: Iterable[str]) -> Mapping[str, Attachment]:
+        found = await store.uploads(brand, sha256s)
+        return {u.sha256: Attachment(sha256=u.sha256, size=u.size, media_type=u.media_type, file_name=u.file_name) for u in found}
+
+    return find
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """The router's parts, ready to run. `web` is the ASGI application."""
+
+    bus: Bus
+    parts: Parts
+    consumers: Consumers
+    commands: Commands
+    pipeline: Pipeline
+    outbox: Outbox
+    sweeper: Sweeper
+    audit: Audit
+    keys: api_sqlite.SqliteKeys
+    feed: LiveFeed
+    web: FastAPI
+    metrics: Metrics
+
+    async def run(self) -> None:
+        """Consume, sweep and follow the timeline until cancelled; a cancel lets batches in hand end."""
+        await self.feed.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for subscription in self.consumers.all():
+                    group.create_task(self.bus.consume(subscription), name=subscription.group)
+                group.create_task(self.sweeper.run(), name="router-sweeper")
+                group.create_task(self.feed.run(), name="router-feed")
+                group.create_task(self._watch(), name="router-progress")
+        finally:
+            await self.feed.close()
+
+    async def derive_all(self) -> int:
+        """Derive every summary again (`threadline check --derive`); how many strands there are."""
+        count = 0
+        async for page in self.parts.timeline.all_strand_ids():
+            await derive(self.parts, page)
+            count += len(page)
+        return count
+
+    async def _watch(self) -> None:
+        """Show now and then how far behind the groups are."""
+        while True:
+            for topic, group in GROUPS.items():
+                self.metrics.progressed(group, await self.bus.progress(group, [topic]), _now())
+            await asyncio.sleep(5)
+
+
+def build_router(around: Surroundings) -> Router:
+    """Everything of the router over what the process opened. `migrate` must have run."""
+    timeline = store_sqlite.SqliteTimeline(around.database)
+    journal = SqliteJournal(around.database)
+    uploads = api_sqlite.SqliteUploads(around.database)
+    keys = api_sqlite.SqliteKeys(around.database)
+    policies = policies_of(around.configuration)
+    signer = MailSigner(around.signing, policies.mail_accounts())
+    tally = MetricsTally(around.metrics)
+    parts = Parts(timeline, timeline, timeline, _uploads(uploads), around.bus, _now, policies, signer, tally)
+    amending = Amending(parts)
+    outbox = Outbox(parts, amending)
+    linking = Linking(parts, outbox)
+    pipeline = Pipeline(parts, outbox, amending, linking)
+    commands = Commands(parts, outbox, linking)
+    feed = LiveFeed(around.bus, on_error=lambda error: _log.warning("timeline feed", error_class=type(error).__name__))
+    api = ApiParts(
+        store=timeline,
+        journal=journal,
+        blobs=around.blobs,
+        keys=keys,
+        idempotency=api_sqlite.SqliteIdempotency(around.database),
+        uploads=uploads,
+        commands=_CommandDesk(commands),
+        feed=feed,
+        brands=tuple(policies.brands),
+        now=_now,
+        randomness=around.randomness,
+    )
+    probes = (around.bus.probe, lambda: _probe(around.database))
+    return Router(
+        bus=around.bus,
+        parts=parts,
+        consumers=Consumers(parts, Journal(journal, around.blobs), pipeline, commands, amending, probes),
+        commands=commands,
+        pipeline=pipeline,
+        outbox=outbox,
+        sweeper=Sweeper(parts, outbox),
+        audit=Audit(journal, timeline, around.bus, GROUPS),
+        keys=keys,
+        feed=feed,
+        web=create_app(api),
+        metrics=around.metrics,
+    )
+
+
+async def _probe(database: SqliteDatabase) -> None:
+    await database.read(lambda connection: connection.execute("SELECT 1").fetchone())

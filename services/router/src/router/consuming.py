@@ -1,0 +1,114 @@
+"""The router's consumers: which group reads which topic, how a record is read, what becomes of a dead letter.
+
+Not here: handling (journal, pipeline, commands, amending).
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from threadline_events import topics
+from threadline_events.commands import AnyCommand, parse_command
+from threadline_events.deliveries import AnyDelivery, DeskPosted, parse_delivery
+from threadline_events.inbound import InboundEvent
+from threadline_runtime.bus.port import DeadLetter, Message, Received, Subscription
+from threadline_runtime.failpoints import failpoint
+
+from router.amending import Amending, waiting_delivery
+from router.commands import Commands
+from router.domain.documents import IntakeRef
+from router.journal import Journal, read_intake
+from router.parts import Parts
+from router.pipeline import Pipeline
+from router.recording import record
+from router.store.port import Outcome
+
+__all__ = ["GROUPS", "Consumers"]
+
+GROUPS = {
+    topics.INTAKES: "router-journal",
+    topics.INBOUND: "router-inbound",
+    topics.COMMANDS: "router-commands",
+    topics.DELIVERIES: "router-deliveries",
+}
+"""Topic to the group that works it off."""
+_BATCH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Consumers:
+    """The four subscriptions of a router."""
+
+    parts: Parts
+    journal: Journal
+    pipeline: Pipeline
+    commands: Commands
+    amending: Amending
+    probes: Sequence[Callable[[], Awaitable[None]]] = ()
+
+    def all(self) -> tuple[Subscription[Any], ...]:
+        """To be consumed each on its own."""
+        return (
+            self._subscription(topics.INTAKES, read_intake, self.journal.handle),
+            self._subscription(topics.INBOUND, _read_event, self.pipeline.handle, self._on_dead_letter),
+            self._subscription(topics.COMMANDS, _read_command, self.commands.handle, self._on_dead_letter),
+            self._subscription(topics.DELIVERIES, _read_delivery, self._on_deliveries),
+        )
+
+    def _subscription(
+        self,
+        topic: str,
+        decode: Callable[[Received], Any],
+        handle: Callable[[Sequence[Message[Any]]], Awaitable[None]],
+        on_dead_letter: Callable[[Received, DeadLetter], Awaitable[None]] | None = None,
+    ) -> Subscription[Any]:
+        return Subscription(
+            topics=(topic,),
+            group=GROUPS[topic],
+            decode=decode,
+            handle=handle,
+            on_dead_letter=on_dead_letter,
+            max_records=_BATCH,
+            probes=tuple(self.probes),
+        )
+
+    async def _on_deliveries(self, batch: Sequence[Message[AnyDelivery]]) -> None:
+        """Reports of senders in one go, then desk posts."""
+        reports = [waiting_delivery(m.body, self.parts) for m in batch if not isinstance(m.body, DeskPosted)]
+        if reports:
+            await self.amending.take(reports)
+        await failpoint("router.consuming.after_reports")
+        for message in batch:
+            if isinstance(message.body, DeskPosted):
+                await self.commands.posted(message.body.desk_id, message.body.reference, message.body.conversation_id)
+
+    async def _on_dead_letter(self, dead: Received, letter: DeadLetter) -> None:
+        """Even a record that cannot be read is accounted for, by its headers."""
+        made = _intake_in(dead)
+        if made is not None:
+            named = {n: _header(dead, n) for n in ("ce_id", "ce_account", "ce_channel")}
+            at = self.parts.clock()
+            event, account, channel = named["ce_id"], named["ce_account"], named["ce_channel"]
+            await record(self.parts, [Outcome(made, event, account, channel, "dead-lettered", letter.error_class, at)])
+
+
+def _header(dead: Received, name: str) -> str:
+    return dead.headers.get(name, b"").decode("utf-8", "replace")
+
+
+def _intake_in(dead: Received) -> IntakeRef | None:
+    index = _header(dead, "ce_intakeindex")
+    intake = _header(dead, "ce_intakeid")
+    return IntakeRef(intake_id=intake, index=int(index)) if intake and index.isdecimal() else None
+
+
+def _read_event(received: Received) -> InboundEvent:
+    return InboundEvent.model_validate_json(received.value or b"")
+
+
+def _read_command(received: Received) -> AnyCommand:
+    return parse_command(received.value or b"")
+
+
+def _read_delivery(received: Received) -> AnyDelivery:
+    return parse_delivery(received.value or b"")
