@@ -41,13 +41,12 @@ class Caller:
             return False
         await failpoint("notifier.calling.after_open")
         self._account.gate.take(opened.lane, self._clock.monotonic())
-        started = self._clock.monotonic()
+        self._watcher.call_opened(opened, is_repeat=opened.repeats > delivery.repeats)
         outcome = await self._ask(opened)
         await failpoint("notifier.calling.after_call")
         self._heed(outcome)
-        stored = await self._record(opened, outcome, token)
+        await self._record(opened, outcome, token)
         await failpoint("notifier.calling.after_record")
-        self._watcher.call_ended(stored, was_repeat=opened.repeats > delivery.repeats, seconds=self._clock.monotonic() - started)
         return True
 
     async def resolve(self, delivery: Delivery, token: int) -> None:
@@ -67,7 +66,7 @@ class Caller:
             return Deferred(str(error))
         except Exception as error:
             # A sender may raise nothing else; as it did, nobody can say how far it came.
-            self._watcher.lane_failed(delivery.lane, error)
+            self._watcher.faulted(delivery.account_id, error)
             return Unknown(f"an error of our own: {type(error).__name__}; see the log", self._may_repeat)
         return Sent(result.external_ids)
 
@@ -103,26 +102,27 @@ class Caller:
         if changed:
             self._watcher.account_changed(account.status)
 
-    async def _record(self, called: Delivery, outcome: Outcome, token: int) -> Delivery:
+    async def _record(self, called: Delivery, outcome: Outcome, token: int) -> None:
         """Store what the call taught. It is knowledge and must not be lost: whatever the store says, again until it is stored."""
         while True:
             try:
                 return await self._merge(called, outcome, token)
             except TransientError as error:
-                self._watcher.lane_failed(called.lane, error)
+                self._watcher.faulted(called.account_id, error)
                 await asyncio.sleep(_STORE_PAUSE)
 
-    async def _merge(self, called: Delivery, outcome: Outcome, token: int) -> Delivery:
+    async def _merge(self, called: Delivery, outcome: Outcome, token: int) -> None:
         while True:
             stored = await self._store.find(called.id)
             if stored is None:
                 raise TransientError(f"the delivery {called.id.message_id} is not in the store")
             settled = settle(stored, called.try_number, outcome, self._clock.now(), self._clock.roll())
             if settled is None:
-                return stored
+                return
             if await self._store.replace(settled):
+                self._watcher.settled(stored, settled)
                 await failpoint("notifier.calling.after_settle")
                 if not stored.call_open or stored.token != called.token or stored.token > token:
                     # Late: whoever holds the lane now may have looked already.
                     await self._store.raise_due({called.lane: called.account_id}, self._clock.now())
-                return settled
+                return

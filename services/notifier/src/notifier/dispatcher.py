@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from threadline_connectors.errors import DeliveryError
-from threadline_runtime.errors import TransientError
 from threadline_runtime.failpoints import failpoint
 
 from notifier.accounts import AccountCondition, SendingAccount
@@ -25,7 +24,7 @@ _TAKEN_REST = 2.0
 _FAULT_REST = 5.0
 _FIRST_RECHECK = 60.0
 _LONGEST_RECHECK = 3600.0
-_DRAIN = 20.0
+_DRAIN = 15.0
 
 
 class AccountDispatcher:
@@ -103,7 +102,7 @@ class AccountDispatcher:
         try:
             visit = await self._worker.visit(lane)
         except Exception as error:  # the lane stays due and is looked at again; the others go on
-            self._watcher.lane_failed(lane, error)
+            self._watcher.faulted(self._account.account_id, error)
             self._resting[lane] = self._clock.monotonic() + _FAULT_REST
             return
         if visit is Visit.TAKEN:
@@ -135,8 +134,8 @@ class AccountDispatcher:
     async def _guarded(self, step: Callable[[], Awaitable[float]]) -> float:
         try:
             return await step()
-        except TransientError as error:
-            self._watcher.lane_failed(self._account.account_id, error)
+        except Exception as error:  # a dependency's fault, or our own: neither may end the account
+            self._watcher.faulted(self._account.account_id, error)
             return _FAULT_REST
 
     async def _sleep(self, seconds: float) -> None:

@@ -11,14 +11,18 @@ __all__ = ["Watcher"]
 class Watcher(Protocol):
     """Told after each thing has happened; never asked."""
 
-    def call_ended(self, delivery: Delivery, *, was_repeat: bool, seconds: float) -> None:
-        """A call's outcome is stored."""
+    def call_opened(self, delivery: Delivery, *, is_repeat: bool) -> None:
+        """A call is about to be made."""
+        ...
+
+    def settled(self, before: Delivery, after: Delivery) -> None:
+        """What a call taught is stored."""
         ...
 
     def account_changed(self, status: AccountStatus) -> None:
         """An account stopped, rests, or is ready again."""
         ...
 
-    def lane_failed(self, lane: str, error: Exception) -> None:
-        """A fault of our own or of a dependency ended a worker's look at a lane; it will be looked at again."""
+    def faulted(self, account_id: str, error: Exception) -> None:
+        """A fault of our own or of a dependency ended a step; it will be taken again."""
         ...

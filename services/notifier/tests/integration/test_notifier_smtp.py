@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 from notifier.domain.outcomes import AccountBusyError
+from notifier.mail.account import EmailAccount, smtp_server
 from notifier.mail.smtp import Timeouts
-from notifier.senders.email import EmailAccount, EmailSender, smtp_server
+from notifier.senders.email import EmailSender
 from notifier.testing.store_suite import NOW, outbound
 from threadline_connectors.errors import AuthError, PermanentError, RetryableError, UncertainError
 from threadline_connectors.senders import SendContext

@@ -101,16 +101,20 @@ class Seen:
     """What operators were told."""
 
     repeats: int = 0
+    reached: list[str] = field(default_factory=list)
     faults: list[Exception] = field(default_factory=list)
     accounts: list[AccountStatus] = field(default_factory=list)
 
-    def call_ended(self, delivery: Delivery, *, was_repeat: bool, seconds: float) -> None:
-        self.repeats += was_repeat
+    def call_opened(self, delivery: Delivery, *, is_repeat: bool) -> None:
+        self.repeats += is_repeat
+
+    def settled(self, before: Delivery, after: Delivery) -> None:
+        self.reached += [after.rank.state] if after.rank is not before.rank else []
 
     def account_changed(self, status: AccountStatus) -> None:
         self.accounts.append(status)
 
-    def lane_failed(self, lane: str, error: Exception) -> None:
+    def faulted(self, account_id: str, error: Exception) -> None:
         self.faults.append(error)
 
 
