@@ -194,11 +194,11 @@ class Writer:
         self.number += 1
         day = 1 + self.number % 27
         lines = [f"Return-Path: <{sender.partition('<')[2].rstrip('>')}>", "Delivered-To: support@acme.example"]
-        for hop in range(hops):
-            lines.append(
-                f"Received: from mx{hop}.relay.example (mx{hop}.relay.example [192.0.2.{hop + 1}])\n\tby mx{hop + 1}.acme.example (Postfix)"
-                f" with ESMTPS id {self.token(10)}\n\tfor <support@acme.example>; Mon, {day} Nov 2026 09:0{hop}:00 +0000 (UTC)"
-            )
+        lines += [
+            f"Received: from mx{hop}.relay.example (mx{hop}.relay.example [192.0.2.{hop + 1}])\n\tby mx{hop + 1}.acme.example (Postfix)"
+            f" with ESMTPS id {self.token(10)}\n\tfor <support@acme.example>; Mon, {day} Nov 2026 09:0{hop}:00 +0000 (UTC)"
+            for hop in range(hops)
+        ]
         signature = "\n\t ".join(base64.b64encode(self.random.randbytes(48)).decode() for _ in range(4))
         lines += [
             "Authentication-Results: mx.acme.example; dkim=pass header.d=mail.customer.example header.s=s1;\n\tspf=pass (sender permitted)"

@@ -79,7 +79,7 @@ def alive(pid: int) -> bool:
 
 
 async def until_dead(*pids: int) -> None:
-    while any(alive(pid) for pid in pids):
+    while any(alive(pid) for pid in pids):  # noqa: ASYNC110 - nobody tells when it is gone
         await asyncio.sleep(0.01)
 
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 class QuoteLanguage:
     """One language's words.
 
-    ``attribution``: regular expressions for the whole line that stands above a quote ("On ... wrote:").
+    ``attribution``: regular expressions for the whole line that stands above a quote ("On ... wrote:"), without its
+    colon. One that begins with ``.*`` has no word of its own to begin with: it counts on a single line only, or after
+    a date.
     The header labels are those of Outlook's block. ``original`` and ``forwarded`` stand between dashes.
     ``sent_from``: how the advertising line of a phone begins.
     """
@@ -125,7 +127,7 @@ LANGUAGES: tuple[QuoteLanguage, ...] = (
     ),
     QuoteLanguage(
         "da-no",
-        (r"(?:Den|På|.*\bkl\.?)\b.*\bskrev\b.*",),
+        (r"(?:Den|På)\b.*\bskrev\b.*", r".*\bkl\.?\b.*\bskrev\b.*"),
         ("fra",),
         ("sendt", "dato"),
         ("til",),
@@ -147,7 +149,7 @@ LANGUAGES: tuple[QuoteLanguage, ...] = (
     ),
     QuoteLanguage(
         "pl",
-        (r"(?:W dniu|Dnia|.*\bo)\b.*\b(?:pisze|napisał|napisała|napisał\(a\))\s?",),
+        (r"(?:W dniu|Dnia)\b.*\b(?:pisze|napisał|napisała|napisał\(a\))\s?", r".*\bo\b.*\b(?:pisze|napisał|napisała|napisał\(a\))\s?"),
         ("od",),
         ("wysłano", "data"),
         ("do",),
@@ -158,7 +160,7 @@ LANGUAGES: tuple[QuoteLanguage, ...] = (
     ),
     QuoteLanguage(
         "cs-sk",
-        (r"(?:Dne|Dňa|.*\bv)\b.*\b(?:napsal|napsala|napsal\(a\)|napísal|napísal\(a\))\s?.*",),
+        (r"(?:Dne|Dňa)\b.*\b(?:napsal|napísal).*", r".*\bv\b.*\b(?:napsal|napísal).*"),
         ("od",),
         ("odesláno", "odoslané", "datum", "dátum"),
         ("komu", "pro"),

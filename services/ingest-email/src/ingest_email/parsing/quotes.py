@@ -23,6 +23,7 @@ _DASHED = re.compile(r"[ \t>*]{0,8}[-_\u2013\u2014=]{2,}[ \t]*([^-_\u2013\u2014=
 _MAY_DIVIDE = re.compile(r"[-_=\u2013\u2014]{2}|:\s*\Z")
 # A date, a time or an address: without one, "I wrote:" is only what somebody says.
 _DATED = re.compile(r"\d{1,2}[:.h]\d{2}|\d{4}|\d{1,2}/\d{1,2}/\d{2}|\S@\S|\d{1,2}月")
+_STARTS_WITH_DATE = re.compile(r"\W*(?:[^\W\d]{1,12}[.,]{0,2}\s){0,2}\d")
 _ADDRESSED = re.compile(r"<?(?:mailto:)?[^\s<>@]{1,64}@[^\s<>@]{1,255}>?\)?\s?[:\uff1a]\Z")
 
 
@@ -44,7 +45,8 @@ class _Run:
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    attribution: re.Pattern[str]
+    opened: re.Pattern[str]
+    unopened: re.Pattern[str]
     labels: dict[str, str]
     original: frozenset[str]
     forwarded: frozenset[str]
@@ -63,8 +65,10 @@ def _words() -> _Words:
         ):
             for name in names:
                 labels.setdefault(name, kind)
+    attributions = [one for language in LANGUAGES for one in language.attribution]
     return _Words(
-        re.compile("|".join(f"(?:{one})" for language in LANGUAGES for one in language.attribution)),
+        re.compile("|".join(f"(?:{one})" for one in attributions if not one.startswith(".*"))),
+        re.compile("|".join(f"(?:{one})" for one in attributions if one.startswith(".*"))),
         labels,
         frozenset(one for language in LANGUAGES for one in language.original),
         frozenset(one for language in LANGUAGES for one in language.forwarded),
@@ -114,7 +118,7 @@ def _attributions_to_quotes(runs: list[_Run]) -> list[_Run]:
             _add(out, run.quoted, run.text)
             continue
         lines = run.text.rstrip().split("\n")
-        for start in range(max(0, len(lines) - _MAX_ATTRIBUTION_LINES), len(lines)):
+        for start in _possible_starts(lines):
             if _is_attribution(lines[start:]):
                 _add(out, False, "\n".join(lines[:start]))
                 _add(out, True, "\n".join(lines[start:]))
@@ -122,6 +126,14 @@ def _attributions_to_quotes(runs: list[_Run]) -> list[_Run]:
         else:
             _add(out, False, run.text)
     return out
+
+
+def _possible_starts(lines: Sequence[str]) -> range:
+    """Where an attribution that ends a text may begin: at most some lines above, never across a blank one."""
+    start = len(lines) - 1
+    while start > max(0, len(lines) - _MAX_ATTRIBUTION_LINES) and lines[start - 1].strip():
+        start -= 1
+    return range(start, len(lines))
 
 
 def _add(runs: list[_Run], quoted: bool, text: str) -> None:
@@ -222,17 +234,48 @@ def _attribution(lines: Sequence[str], at: int) -> int:
 
 
 def _is_attribution(lines: Sequence[str]) -> bool:
-    joined = " ".join(line.strip() for line in lines)
+    """Whether these lines are one attribution. Of several readings the shortest with a beginning of its own counts."""
+    if len(lines) == 1:
+        return _is_opened(lines) or _ends_as_attribution(lines[0].strip())
+    later = [lines[at:] for at in range(1, len(lines))]
+    if _is_opened(lines):
+        return not any(_is_opened(one) for one in later)
+    return _is_dated(lines) and not any(_is_opened(one) or _is_dated(one) for one in later)
+
+
+def _is_opened(lines: Sequence[str]) -> bool:
+    """ "On ... wrote:": begins with a word that only attributions begin with; over several lines also with a date."""
+    joined = _joined(lines)
     if len(joined) > _MAX_ATTRIBUTION_CHARS or not joined.endswith((":", "\uff1a")):
         return False
-    if _words().attribution.fullmatch(joined[:-1].rstrip()) is not None:
+    if len(lines) > 1 and _DATED.search(joined) is None:
+        return False
+    return _words().opened.fullmatch(joined[:-1].rstrip()) is not None
+
+
+def _is_dated(lines: Sequence[str]) -> bool:
+    """Begins with a date and ends as attributions do."""
+    first = lines[0].strip()
+    if _STARTS_WITH_DATE.match(first) is None or _DATED.search(first) is None:
+        return False
+    return _ends_as_attribution(_joined(lines))
+
+
+def _joined(lines: Sequence[str]) -> str:
+    return " ".join(line.strip() for line in lines)
+
+
+def _ends_as_attribution(line: str) -> bool:
+    if len(line) > _MAX_ATTRIBUTION_CHARS or not line.endswith((":", "\uff1a")):
+        return False
+    if _words().unopened.fullmatch(line[:-1].rstrip()) is not None:
         return True
-    return _ADDRESSED.search(joined) is not None and _DATED.search(joined) is not None
+    return _ADDRESSED.search(line) is not None and _DATED.search(line) is not None
 
 
 def _stands_alone(lines: Sequence[str], at: int, length: int) -> bool:
     """Without ``>`` below, only a line with its own date or time and an address or comma above text counts."""
-    joined = " ".join(line.strip() for line in lines[at : at + length])
+    joined = _joined(lines[at : at + length])
     alone = at == 0 or not lines[at - 1].strip()
     return alone and at > 0 and len(_DATED.findall(joined)) >= 2
 
