@@ -10,6 +10,7 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, cast
 
 from prometheus_client import CollectorRegistry
 from threadline_runtime.configuration.configuration import load_configuration
@@ -61,10 +62,12 @@ async def _run(settings: Settings) -> None:
         web = HttpServer.claim(settings.http.host, settings.http.port, option="THREADLINE_HTTP__PORT")
         ops = HttpServer.claim(settings.ops.host, settings.ops.port, option="THREADLINE_OPS__PORT")
         health.add_liveness("parts", lifecycle.liveness)
-        lifecycle.add("api", lambda: web.serve(router.web), stage=Stage.INTAKE)
+        # uvicorn's own type of an application is narrower than what Starlette's applications declare.
+        api, watched = cast("Any", router.web), cast("Any", ops_app(health, metrics.registry))
+        lifecycle.add("api", lambda: web.serve(api), stage=Stage.INTAKE)
         lifecycle.add("router", router.run)
         lifecycle.add("beat", beat.run, stage=Stage.SUPPORT)
-        lifecycle.add("ops", lambda: ops.serve(ops_app(health, metrics.registry)), stage=Stage.SUPPORT)
+        lifecycle.add("ops", lambda: ops.serve(watched), stage=Stage.SUPPORT)
         await lifecycle.run()
     finally:
         await bus.close()
@@ -78,7 +81,7 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         settings = load_settings()
-        configure_logging(settings.log.level, settings.log.format)
+        configure_logging(settings.log, service="router", version=version("threadline-router"))
         arm_failpoints(os.environ)
         asyncio.run(_migrate(settings) if arguments else _run(settings))
     except ConfigurationError as error:
