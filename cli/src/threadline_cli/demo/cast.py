@@ -17,7 +17,7 @@ __all__ = [
     "Account",
     "Customer",
     "accounts_yaml",
-    "write_password",
+    "write_accounts",
 ]
 
 
@@ -82,6 +82,9 @@ def _server(port: int, account: Account, password_file: str) -> dict[str, str | 
     return {"host": "127.0.0.1", "port": port, "tls": "none", "username": account.address, "password": f"file:{password_file}"}
 
 
-def write_password(path: Path) -> None:
-    """Put the password of every demo mailbox where the accounts file looks for it."""
-    path.write_text(_PASSWORD + "\n", encoding="utf-8")
+def write_accounts(folder: Path, *, imap_port: int, smtp_port: int) -> Path:
+    """Write the accounts file, and the password of every demo mailbox where it looks for it."""
+    password, accounts = folder / "password", folder / "threadline.yaml"
+    password.write_text(_PASSWORD + "\n", encoding="utf-8")
+    accounts.write_text(accounts_yaml(imap_port=imap_port, smtp_port=smtp_port, password_file=str(password)), encoding="utf-8")
+    return accounts

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 
+from rich.cells import set_cell_size
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
@@ -32,7 +33,7 @@ class Display:
     def happened(self, who: str, what: str) -> None:
         """One step of the story."""
         line = Text(f"{self._now():%H:%M:%S}  ", style="dim")
-        line.append(who.ljust(_NAME_WIDTH) + " ", style=_STYLES.get(who, "cyan"))
+        line.append(set_cell_size(who, _NAME_WIDTH) + " ", style=_STYLES.get(who, "cyan"))
         line.append(what, style="default")
         self._console.print(line, soft_wrap=True)
 

@@ -6,6 +6,7 @@ Not here: who writes what (`story`).
 
 import asyncio
 import email.policy
+import logging
 from argparse import Namespace
 from asyncio import AbstractServer, Queue
 from collections.abc import AsyncIterator, Mapping
@@ -85,6 +86,8 @@ async def mail_world(passwords: Mapping[str, str]) -> AsyncIterator[MailWorld]:
         demo_password="",
     )
     config.apply_context()
+    # It warns about every login without TLS, which is right elsewhere and noise on loopback.
+    logging.getLogger("mail.log").setLevel(logging.ERROR)
     world = MailWorld(passwords, config, arrived={address: Queue() for address in passwords})
     login = await _users(config, passwords)
     async with AsyncExitStack() as stack:

@@ -1,0 +1,143 @@
+"""Puts every service of `threadline up` together over one foundation: what runs, what is asked for readiness, what is served.
+
+Not here: opening things (`foundations`), and for how long all of it runs (`up`).
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import ingest_email.app as ingest
+import notifier.app as sending
+import router.app as routing
+from ingest_email.app import IngestEmail
+from notifier.app import Notifier
+from router.app import Router
+from threadline_connectors.checkpoints import SqliteCheckpointStore
+from threadline_connectors.connectors import InboundChannel
+from threadline_connectors.registry import INBOUND_GROUP, discover
+from threadline_runtime.configuration.configuration import Configuration
+from threadline_runtime.errors import TransientError
+from threadline_runtime.health import LoopBeat
+from threadline_runtime.http import HttpServer
+from threadline_runtime.lifecycle import Lifecycle, Stage
+from threadline_runtime.nearest import unknown
+from threadline_runtime.ops import ops_app
+
+from threadline_cli.foundations import Foundations
+
+__all__ = ["Doors", "Services", "compose", "inbound_channels", "refuse_unknown_channels"]
+
+_TRIM_EVERY_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """The two ports, claimed before anything runs."""
+
+    public: HttpServer
+    ops: HttpServer
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Every service, ready to run by `life`."""
+
+    router: Router
+    ingest_email: IngestEmail
+    notifier: Notifier
+    life: Lifecycle
+
+
+async def compose(base: Foundations, doors: Doors) -> Services:
+    """Migrate and build all services. Raises ConfigurationError with file and line for an account that cannot be."""
+    refuse_unknown_channels(base.configuration)
+    mail = ingest.mail_accounts(base.configuration, base.environment)
+    senders = sending.sending_accounts(base.configuration, base.environment)
+    checkpoints = SqliteCheckpointStore(base.database)
+    await checkpoints.migrate()
+    await routing.migrate(base.database)
+    await sending.migrate(base.database)
+    around = ingest.Surroundings(base.bus, base.blobs, checkpoints, base.leases, base.metrics, base.spool)
+    services = Services(
+        router=routing.build_router(
+            routing.Surroundings(base.bus, base.database, base.blobs, base.configuration, base.signing, base.metrics, os.urandom)
+        ),
+        ingest_email=IngestEmail(mail, around),
+        notifier=Notifier(
+            senders, sending.Surroundings(base.bus, base.blobs, sending.open_store(base.database), base.leases, base.metrics)
+        ),
+        life=Lifecycle(on_stop=base.health.drain),
+    )
+    _watch(base, services)
+    _schedule(base, services, doors)
+    return services
+
+
+def inbound_channels() -> Mapping[str, InboundChannel]:
+    """Every channel that can take messages in here."""
+    return discover(InboundChannel, package="ingest_email.connectors", group=INBOUND_GROUP)
+
+
+def refuse_unknown_channels(configuration: Configuration) -> None:
+    """Raise ConfigurationError for an account whose channel nobody here knows: it would be left out in silence."""
+    known = inbound_channels()
+    for entry in configuration.accounts:
+        if entry.channel not in known:
+            near = unknown(entry.channel, known).removeprefix("unknown key ")
+            raise entry.document.mistake((*entry.path, "channel"), f"account {entry.id!r}: no channel {near}")
+
+
+def _watch(base: Foundations, services: Services) -> None:
+    health = base.health
+
+    async def accounts() -> str | None:
+        problems = {**services.ingest_email.problems(), **services.notifier.problems()}
+        return "; ".join(f"{name}: {reason}" for name, reason in sorted(problems.items())) or None
+
+    async def database() -> None:
+        await base.database.write(lambda connection: connection.execute("CREATE TABLE IF NOT EXISTS up_probe (at TEXT)").rowcount)
+
+    health.add_probe("bus", base.bus.probe)
+    health.add_probe("database", database)
+    health.add_readiness("consumers", base.watch.readiness)
+    health.add_readiness("accounts", accounts)
+    health.add_liveness("consumers", base.watch.liveness)
+    health.add_liveness("parts", services.life.liveness)
+
+
+def _schedule(base: Foundations, services: Services, doors: Doors) -> None:
+    """Sources stop first, then who works off, then what both lean on."""
+    life, beat = services.life, LoopBeat(time.monotonic)
+    base.health.add_liveness("loop", beat.liveness)
+    life.add("ingest-email", services.ingest_email.run, stage=Stage.INTAKE, restart=True)
+    life.add("http", lambda: _serve(doors.public, services.router), stage=Stage.INTAKE)
+    life.add("router", services.router.run, stage=Stage.WORK)
+    life.add("notifier", services.notifier.run, stage=Stage.WORK, restart=True)
+    life.add("trim", lambda: _trim(base), stage=Stage.SUPPORT, restart=True)
+    life.add("leases", base.leases.run, stage=Stage.SUPPORT)
+    life.add("beat", beat.run, stage=Stage.SUPPORT)
+    life.add("ops", lambda: doors.ops.serve(ops_app(base.health, base.metrics.registry)), stage=Stage.SUPPORT)
+
+
+async def _serve(door: HttpServer, router: Router) -> None:
+    """Serve page and API; when asked to end, the streams are ended first, for they would never end by themselves."""
+    work = asyncio.create_task(door.serve(router.web))
+    try:
+        await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await router.feed.close()
+        work.cancel()
+        await asyncio.wait([work])
+        raise
+
+
+async def _trim(base: Foundations) -> None:
+    """Drop what every group passed two weeks ago, now and then."""
+    while True:
+        with contextlib.suppress(TransientError):  # the bus is watched by its own probe; the next round trims what this one could not
+            await base.bus.trim()
+        await asyncio.sleep(_TRIM_EVERY_SECONDS)

@@ -1,0 +1,115 @@
+"""All of Threadline in this process: one function that `up`, `demo` and tests share.
+
+Not here: what the services are (`composition`), and what is printed about them (`commands.up`).
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from router.api.keys import ensure_first_key
+from threadline_runtime.configuration.configuration import Configuration
+from threadline_runtime.failpoints import arm_failpoints
+from threadline_runtime.http import HttpServer
+from threadline_runtime.settings import Settings
+
+from threadline_cli.composition import Doors, Services, compose
+from threadline_cli.foundations import laid
+
+__all__ = ["AccountView", "Running", "running"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """An account and how it does now."""
+
+    account_id: str
+    channel: str
+    brand: str
+    state: str
+
+
+class Running:
+    """What runs. `first_key` is the secret of the first API key where it was made just now, else None."""
+
+    def __init__(
+        self, services: Services, configuration: Configuration, url: str, ops_url: str, first_key: str | None, life: "asyncio.Task[None]"
+    ) -> None:
+        self.services = services
+        self.url = url
+        self.ops_url = ops_url
+        self.first_key = first_key
+        self._configuration = configuration
+        self._life = life
+
+    def accounts(self) -> tuple[AccountView, ...]:
+        """Every account and its state, in the order of the file."""
+        states = self._states()
+        return tuple(
+            AccountView(each.id, each.channel, each.brand, states.get(each.id, "starting")) for each in self._configuration.accounts
+        )
+
+    async def ended(self) -> None:
+        """Wait until a signal or `stop`. Raises what ended it otherwise."""
+        await asyncio.shield(self._life)
+
+    async def unless_it_ends(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Do `work` beside it; None where Threadline was asked to end before. Raises what ended it otherwise."""
+        task = asyncio.create_task(work)
+        await asyncio.wait([task, self._life], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        task.cancel()
+        await asyncio.wait([task])
+        await self._life
+        return None
+
+    def _states(self) -> Mapping[str, str]:
+        states: dict[str, str] = {}
+        for state in self.services.ingest_email.board.states():
+            said = f"{state.source.stream} {state.condition.value}" + (f" ({state.reason})" if state.reason else "")
+            before = states.get(state.source.account_id)
+            states[state.source.account_id] = f"{before}; {said}" if before else said
+        return states
+
+
+@asynccontextmanager
+async def running(data: Path, settings: Settings, configuration: Configuration) -> AsyncIterator[Running]:
+    """Run everything while the context lasts, then drain. Raises ConfigurationError where it cannot start."""
+    arm_failpoints(os.environ)
+    async with AsyncExitStack() as stack:
+        base = await stack.enter_async_context(laid(data, settings, configuration))
+        doors = _claim(settings, stack)
+        services = await compose(base, doors)
+        wanted = settings.api.first_key.get_secret_value() if settings.api.first_key is not None else None
+        first_key = await ensure_first_key(services.router.keys, wanted, randomness=os.urandom, now=datetime.now(UTC))
+        life = asyncio.create_task(services.life.run(), name="threadline")
+        stack.push_async_callback(_end, services, life)
+        url = _url(settings.http.host, doors.public.port)
+        yield Running(services, configuration, url, _url(settings.ops.host, doors.ops.port), first_key, life)
+
+
+def _claim(settings: Settings, stack: AsyncExitStack) -> Doors:
+    public = HttpServer.claim(settings.http.host, settings.http.port)
+    stack.callback(public.close)
+    ops = HttpServer.claim(settings.ops.host, settings.ops.port, option="--ops-port")
+    stack.callback(ops.close)
+    return Doors(public, ops)
+
+
+async def _end(services: Services, life: "asyncio.Task[None]") -> None:
+    services.life.stop()
+    # What it died of was raised where somebody waited for it; here only the end matters.
+    await asyncio.wait([life])
+
+
+def _url(host: str, port: int) -> str:
+    shown = "127.0.0.1" if host in {"0.0.0.0", ""} else "[::1]" if host == "::" else f"[{host}]" if ":" in host else host  # noqa: S104
+    return f"http://{shown}:{port}"
