@@ -11,11 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from threadline_connectors.accounts import AccountBoard
-from threadline_connectors.checkpoints import CheckpointStore
+from threadline_connectors.checkpoints import CheckpointStore, SqliteCheckpointStore
+from threadline_connectors.connectors import InboundChannel
 from threadline_connectors.errors import AuthError, RetryableError
 from threadline_connectors.poller_host import PollerHost, PollerServices
 from threadline_connectors.pollers import Source
 from threadline_connectors.publishing import IntakePublisher
+from threadline_connectors.registry import INBOUND_GROUP, discover
 from threadline_connectors.source_metrics import SourceMetrics
 from threadline_runtime.blobs.port import BlobStore
 from threadline_runtime.bus.port import Bus
@@ -23,6 +25,7 @@ from threadline_runtime.configuration.configuration import Configuration, valida
 from threadline_runtime.errors import ConfigurationError
 from threadline_runtime.leases.leases import Leases
 from threadline_runtime.metrics import Metrics
+from threadline_runtime.sqlite import SqliteDatabase
 
 from ingest_email.connectors.email import CHANNEL
 from ingest_email.feeds import mail_feeds
@@ -31,7 +34,16 @@ from ingest_email.imap.spool import Spool
 from ingest_email.parsing import ParserPool
 from ingest_email.settings import MailAccount
 
-__all__ = ["FolderCheck", "IngestEmail", "Surroundings", "check_account", "mail_accounts"]
+__all__ = [
+    "FolderCheck",
+    "IngestEmail",
+    "Surroundings",
+    "check_account",
+    "inbound_channels",
+    "mail_accounts",
+    "migrate",
+    "open_checkpoints",
+]
 
 _WORKERS = 2
 _SECONDS_A_MAIL = 30.0
@@ -108,6 +120,21 @@ def mail_accounts(configuration: Configuration, environment: Mapping[str, str]) 
     """The configured mail accounts. Raises ConfigurationError with file and line."""
     entries = (entry for entry in configuration.accounts if entry.channel == CHANNEL.name)
     return tuple(validate_account(entry, MailAccount, environment) for entry in entries)
+
+
+def inbound_channels() -> Mapping[str, InboundChannel]:
+    """Every channel that this service takes in; raises ConfigurationError for a broken package."""
+    return discover(InboundChannel, package="ingest_email.connectors", group=INBOUND_GROUP)
+
+
+def open_checkpoints(database: SqliteDatabase) -> SqliteCheckpointStore:
+    """The checkpoints in the database."""
+    return SqliteCheckpointStore(database)
+
+
+async def migrate(database: SqliteDatabase) -> None:
+    """Create the service's tables where they are missing."""
+    await open_checkpoints(database).migrate()
 
 
 async def check_account(account: MailAccount, spool: Path) -> tuple[FolderCheck, ...]:

@@ -57,22 +57,46 @@ async def parse_files(
     connector = EmailConnector(follow_reply_to=account.form if account is not None else False)
     context = ParseContext(trusted_authserv_id=account.trusted_authserv_id if account is not None else None)
     by = _stamp(account, connector)
-    pending: deque[OfflineMail] = deque()
+    pending: deque[_Pending] = deque()
     pool = ParserPool(workers=workers, time_limit=_SECONDS_A_MAIL, memory_limit=_BYTES_A_WORKER, spool_dir=spool)
     async with pool:
         async for outcome in pool.parse_many(_noted(mails, pending), context):
-            mail = pending.popleft()
-            if isinstance(outcome, MailError):
-                yield ReadFile(mail.name, (), (outcome.code, outcome.message))
-                continue
-            yield await asyncio.to_thread(_read, mail, outcome, connector, by)
-            await pool.release(outcome)
+            waiting = pending.popleft()
+            name = waiting.mail.name
+            if waiting.problem is not None:
+                yield ReadFile(name, (), ("unreadable_file", waiting.problem))
+            elif isinstance(outcome, MailError):
+                yield ReadFile(name, (), (outcome.code, outcome.message))
+            else:
+                yield await asyncio.to_thread(_read, waiting.mail, outcome, connector, by)
+            if not isinstance(outcome, MailError):
+                await pool.release(outcome)
 
 
-def _noted(mails: Iterable[OfflineMail], pending: "deque[OfflineMail]") -> Iterator[Content]:
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    mail: OfflineMail
+    problem: str | None
+
+
+def _noted(mails: Iterable[OfflineMail], pending: "deque[_Pending]") -> Iterator[Content]:
+    """The mails for the pool, which takes a file that cannot be opened for a fault of the machine: such a one goes as no bytes."""
     for mail in mails:
-        pending.append(mail)
-        yield mail.content
+        problem = _problem(mail.content)
+        pending.append(_Pending(mail, problem))
+        yield b"" if problem is not None else mail.content
+
+
+def _problem(content: Content) -> str | None:
+    if isinstance(content, bytes):
+        return None
+    try:
+        if not content.is_file():
+            return "there is no such file"
+        with content.open("rb"):
+            return None
+    except OSError as error:
+        return f"the file cannot be read: {error.strerror}"
 
 
 def _read(mail: OfflineMail, parsed: ParsedMail, connector: EmailConnector, by: Stamp) -> ReadFile:
