@@ -3,14 +3,14 @@
 Documents are stored as the router's core leaves them. Not here: the pipeline that makes them from events.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 from fastapi import FastAPI
 from threadline_events import ids
-from threadline_events.commands import Actor, LinkIdentity
+from threadline_events.commands import Actor, AnyCommand, LinkIdentity
 from threadline_events.evidence import Evidence
 from threadline_events.inbound import Attachment, Author
 from threadline_events.records import timeline_record
@@ -19,17 +19,26 @@ from threadline_events.timeline import Conversation
 from threadline_runtime.blobs.files import FileBlobs
 from threadline_runtime.blobs.keys import attachment_key
 from threadline_runtime.bus.sqlite import SqliteBus
+from threadline_runtime.signing import SigningKeys
 from threadline_runtime.sqlite import MEMORY, SqliteDatabase
 
+from router.amending import Amending
 from router.api import sqlite as api_sqlite
 from router.api.app import create_app
 from router.api.feed import LiveFeed
 from router.api.keys import Scope, digest_of, new_key
-from router.api.parts import ApiParts, CommandDesk
+from router.api.parts import ApiParts, CommandConflict
+from router.api.stores import described
+from router.commands import CommandConflictError, Commands
 from router.domain.documents import Attempt, Contact, Edge, EntryDocument, IntakeRef, OutboxItem, Strand, Suggestion, Why
 from router.domain.edges import decide_edge, new_edge
+from router.domain.policy import Account, BrandPolicy, Policies
 from router.domain.strands import summary
+from router.domain.tokens import MailSigner
 from router.domain.views import conversation_changed, entry_changed
+from router.linking import Linking
+from router.outbox import Outbox
+from router.parts import Parts
 from router.people import readings
 from router.store import sqlite as store_sqlite
 from router.store.port import ContactChange, EdgeChange, JournalRow
@@ -37,15 +46,47 @@ from router.store.sqlite_journal import SqliteJournal
 
 __all__ = ["NOW", "World"]
 
+BRANDS = ("acme", "globex")
+CHANNELS = ("email", "whatsapp", "webchat", "telegram", "instagram", "sms", "mastodon")
 NOW = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
 
 
-class Refusing:
-    """A desk that takes no commands: for tests that only read."""
+class Silent:
+    """Counts nothing."""
 
-    async def ask(self, command: object) -> EntryDocument:
-        """Never called by a read."""
-        raise AssertionError("a command was given")
+    def received(self, channel: str, account_id: str) -> None:
+        """See `Tally`."""
+
+    def stored(self, channel: str, account_id: str, seconds: float) -> None:
+        """See `Tally`."""
+
+    def ended(self, channel: str, account_id: str, outcome: str, reason: str | None) -> None:
+        """See `Tally`."""
+
+
+class Desk:
+    """The router's real commands, as the API calls them."""
+
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+
+    async def ask(self, command: AnyCommand) -> EntryDocument:
+        """See `CommandDesk`."""
+        try:
+            return await self._commands.submit(command)
+        except CommandConflictError as error:
+            raise CommandConflict(str(error)) from error
+
+
+def _policies() -> Policies:
+    accounts = [
+        Account(
+            f"{brand}-{channel}", channel, brand, f"support@{brand}.example" if channel == "email" else None, f"{brand.title()} Support"
+        )
+        for brand in BRANDS
+        for channel in CHANNELS
+    ]
+    return Policies({brand: BrandPolicy(brand, brand.title()) for brand in BRANDS}, {one.account_id: one for one in accounts})
 
 
 @dataclass
@@ -61,11 +102,10 @@ class World:
     app: FastAPI
     now: datetime = NOW
     _made: int = 0
-    strands: dict[str, Strand] = field(default_factory=dict)
 
     @classmethod
-    async def open(cls, folder: Path, desk: CommandDesk | None = None, **settings: Any) -> "World":
-        """An empty world with two brands, acme and globex."""
+    async def open(cls, folder: Path, **settings: Any) -> "World":
+        """An empty world with two brands, acme and globex, an account a channel each."""
         database = SqliteDatabase.open(MEMORY)
         await store_sqlite.migrate(database)
         await api_sqlite.migrate(database)
@@ -77,16 +117,21 @@ class World:
             state["count"] += 1
             return state["count"].to_bytes(size, "big")
 
+        uploads = api_sqlite.SqliteUploads(database)
+        policies = _policies()
+        signer = MailSigner(SigningKeys([b"k" * 32]), policies.mail_accounts())
+        core = Parts(store, store, store, described(uploads), bus, lambda: world.now, policies, signer, Silent())
+        outbox = Outbox(core, Amending(core))
         parts = ApiParts(
             store=store,
             journal=journal,
             blobs=blobs,
             keys=api_sqlite.SqliteKeys(database),
             idempotency=api_sqlite.SqliteIdempotency(database),
-            uploads=api_sqlite.SqliteUploads(database),
-            commands=desk or Refusing(),
+            uploads=uploads,
+            commands=Desk(Commands(core, outbox, Linking(core, outbox))),
             feed=LiveFeed(bus),
-            brands=("acme", "globex"),
+            brands=BRANDS,
             now=lambda: world.now,
             randomness=randomness,
             **settings,
@@ -128,10 +173,14 @@ class World:
 
     async def keep(self, strand: Strand) -> Strand:
         """Store a strand's copy as its next version, derive its summary, and publish that."""
-        known = self.strands.get(strand.strand_id)
+        known = (await self.store.strands([strand.strand_id])).get(strand.strand_id)
         if known is not None:
             strand = strand.model_copy(update={"version": known.version + 1})
-        self.strands[strand.strand_id] = strand
+        stored = (await self.store.contacts([strand.owner]))[strand.owner].contact
+        place = "active" if strand.status == "open" else "last"
+        changed = stored.model_copy(update={"version": stored.version + 1, "active": None} | {place: strand})
+        await self.store.commit_contacts([ContactChange(stored.version, changed, OutboxItem(number=changed.version, at=self.now))])
+        await self.store.pull("contacts", [(strand.owner, changed.version)])
         await self.store.write_strands([strand])
         await self.derive(strand)
         return strand
@@ -188,7 +237,7 @@ class World:
         entry = EntryDocument(**(fields | more))
         await self.store.file([entry])
         await self.bus.publish([timeline_record(entry_changed(entry))])
-        moved = self.strands[strand.strand_id]
+        moved = (await self.store.strands([strand.strand_id]))[strand.strand_id]
         await self.keep(
             moved.model_copy(
                 update={
@@ -249,7 +298,7 @@ class World:
         edge, _ = decide_edge(new_edge(one.brand, one.identity, other.identity), command, self.now)
         await self.store.commit_edge(EdgeChange(0, edge, OutboxItem(number=1, at=self.now)))
         await self.store.pull("edges", [(edge.link_id, 1)])
-        for strand in sorted(self.strands.values(), key=lambda one: one.joins is None):
+        for strand in sorted(await self.store.strands_of(edge.pair), key=lambda one: one.joins is None):
             await self.derive(strand)
         return edge
 

@@ -3,6 +3,8 @@
 A conversation's strands may grow while it is watched, so the filter learns from what passes.
 """
 
+from collections.abc import Iterable
+
 from threadline_events.timeline import AnyTimelineChange, ConversationChanged, EntryChanged
 
 from router.api.keys import ApiKey
@@ -13,9 +15,7 @@ __all__ = ["Filter"]
 class Filter:
     """What one stream may and wants to see."""
 
-    def __init__(
-        self, key: ApiKey, *, brand: str | None = None, conversation_id: str | None = None, strands: frozenset[str] = frozenset()
-    ) -> None:
+    def __init__(self, key: ApiKey, *, brand: str | None = None, conversation_id: str | None = None, strands: Iterable[str] = ()) -> None:
         self._key = key
         self._brand = brand
         self._conversation = conversation_id

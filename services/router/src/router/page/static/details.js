@@ -24,7 +24,7 @@ export async function drawDetails(talk, mayReply, redo) {
     byId("details"),
     h("button", { class: "icon-button details-close", type: "button", "aria-label": "Close", onClick: () => showDetails(false) }, icon("close")),
     h("div", { class: "who" }, avatar(who), h("h2", {}, nameOf(who)), h("p", {}, contact.display_name ? addressOf(who.identity) : `Customer of ${talk.brand}`)),
-    h("section", {}, h("h3", {}, "Addresses"), contact.identities.map((one) => address(one, contact, mayReply, redo))),
+    h("section", {}, h("h3", {}, "Addresses"), contact.identities.map((one, index) => address(one, contact, mayReply && index > 0, redo))),
     h("section", { class: "suggestions", hidden: true }),
     talk.participants.length > 0 && h("section", {}, h("h3", {}, "Also taking part"), talk.participants.map(participant)),
     h("section", {}, h("h3", {}, "Conversation"), facts(talk)),
@@ -49,7 +49,7 @@ function address(one, contact, mayReply, redo) {
     { class: "address" },
     channelDot(one.channel),
     h("span", { title: one.identity }, addressOf(one.identity), h("small", {}, one.evidence === "claimed" ? "not proven" : `proven (${one.evidence})`)),
-    link && mayReply && contact.identities.length > 1 && h("button", { class: "icon-button", type: "button", title: "Take this link back", "aria-label": `Take the link of ${addressOf(one.identity)} back`, onClick: undo }, icon("undo")),
+    link && mayReply && h("button", { class: "icon-button", type: "button", title: "Take this link back", "aria-label": `Take the link of ${addressOf(one.identity)} back`, onClick: undo }, icon("undo")),
   );
 }
 

@@ -23,6 +23,8 @@ function toggle(entry, what, redraw) {
   redraw();
 }
 
+export const entryColour = (entry) => (entry.kind === "note" ? "var(--ch-note)" : entry.direction === "internal" ? "var(--line-strong)" : channelColour(entry.channel));
+
 /** The element of an entry; `view` gives {redraw(entry), replyTo(entry), onReply, arrived, mayReply}. */
 export function entryNode(entry, view) {
   if (entry.direction === "internal" && entry.kind !== "note") return eventNode(entry);
@@ -34,7 +36,7 @@ export function entryNode(entry, view) {
     {
       class: `entry ${kind}${entry.state === "failed" ? " failed" : ""}${view.arrived ? " arrived" : ""}`,
       data: { id: entry.message_id },
-      vars: { "--ch": noted ? "var(--ch-note)" : channelColour(entry.channel) },
+      vars: { "--ch": entryColour(entry) },
     },
     h("div", { class: "node" }, avatar(entry.author, noted ? "noted" : entry.direction === "outbound" ? "team" : ""), noted ? h("span", { class: "channel-dot" }, icon("lock")) : channelDot(entry.channel)),
     h(
@@ -53,7 +55,7 @@ export function entryNode(entry, view) {
 }
 
 function head(entry, noted) {
-  const via = noted ? "" : entry.direction === "outbound" ? `by ${channelName(entry.channel)}` : addressLine(entry.author);
+  const via = noted ? "" : entry.direction === "outbound" ? `via ${channelName(entry.channel)}` : addressLine(entry.author);
   return h(
     "div",
     { class: "entry-head" },
@@ -169,8 +171,9 @@ function actions(entry, view, noted) {
 }
 
 const SAID = {
-  Resolve: ["check", "resolved the conversation"], Reopen: ["undo", "reopened the conversation"], Snooze: ["clock", "snoozed the conversation"],
-  Assign: ["person", "changed who works on it"], LinkIdentity: ["link", "linked two addresses to one customer"], UnlinkIdentity: ["link", "took a link between two addresses back"],
+  resolve: ["check", "resolved the conversation"], reopen: ["undo", "opened the conversation again"], snooze: ["clock", "snoozed the conversation"],
+  assign: ["person", "took the assignment back"], link: ["link", "linked two addresses to one customer"], unlink: ["link", "took a link between two addresses back"],
+  retry: ["refresh", "sent a message again"], confirm: ["check", "confirmed that a message arrived"],
 };
 
 function eventNode(entry) {
@@ -179,6 +182,6 @@ function eventNode(entry) {
     "li",
     { class: "event", data: { id: entry.message_id } },
     h("div", { class: "node" }, h("span", {}, icon(name))),
-    h("p", {}, h("b", {}, nameOf(entry.author)), ` ${entry.text || said} · `, h("time", { dateTime: entry.occurred_at, title: fullTime(entry.occurred_at) }, timeOfDay(entry.occurred_at))),
+    h("p", {}, h("b", {}, nameOf(entry.author)), ` ${entry.kind === "assign" && entry.text ? `assigned this to ${entry.text === entry.author.display_name ? "themselves" : entry.text}` : said} · `, h("time", { dateTime: entry.occurred_at, title: fullTime(entry.occurred_at) }, timeOfDay(entry.occurred_at))),
   );
 }

@@ -12,7 +12,7 @@ export async function explain(entry) {
       get(`/v1/messages/${entry.message_id}/explain`),
       entry.direction === "outbound" ? get(`/v1/messages/${entry.message_id}/deliveries`) : { items: [] },
     ]);
-    fill(body, rules(why.rules), deliveries.items.length > 0 && tries(deliveries.items), facts(entry, why), raw(entry));
+    fill(body, rules(why.rules), tries(deliveries.items), facts(entry, why), raw(entry));
   } catch (error) {
     fill(body, h("p", {}, error.message));
   }
@@ -27,18 +27,21 @@ function rules(all) {
 
 const said = (rule) => rule.replaceAll("_", " ").replace(/^./, (letter) => letter.toUpperCase());
 
-function tries(items) {
+function tries(attempts) {
+  if (!attempts.length) return null;
+  const row = (name, state, at, ...more) => h("div", { class: "try" }, h("b", {}, name), h("span", {}, state), h("time", {}, fullTime(at)), more.some(Boolean) && h("small", {}, more.filter(Boolean).join(" · ")));
   return [
     h("h3", {}, "Delivery"),
-    items.map((one) =>
-      h("div", { class: "try" }, h("b", {}, `Attempt ${one.attempt}.${one.try}`), h("span", {}, one.state), h("time", {}, fullTime(one.started_at)), (one.code || one.reason) && h("small", {}, [one.code, one.reason].filter(Boolean).join(" · "))),
-    ),
+    attempts.map((one) => [
+      row(`Attempt ${one.attempt}`, one.state, one.queued_at, one.reason),
+      one.tries.map((call) => row(`Call ${call.number}`, call.state, call.ended_at ?? call.started_at, call.code, call.reason)),
+    ]),
   ];
 }
 
 function facts(entry, why) {
   const rows = {
-    "Message": entry.message_id, "Account": entry.account_id, "Seen by": entry.accounts.join(", "), "External id": entry.external_id,
+    "Message": entry.message_id, "Account": entry.account_id, "Also in": entry.accounts.filter((one) => one !== entry.account_id).join(", "), "External id": entry.external_id,
     "Sent": fullTime(entry.occurred_at), "Taken in": fullTime(entry.received_at), "Answers": entry.relates_to?.reply_to,
     "Intakes": why.intakes.map((one) => `${one.intake_id} (${one.index})`).join(", "), "Strand": entry.strand_id, "Version": entry.version,
   };

@@ -1,7 +1,7 @@
 // The entries of one conversation in timeline order, kept live: the highest version of an entry shows.
 import { get } from "./client.js";
 import { byId, fill, h } from "./dom.js";
-import { entryNode } from "./entry.js";
+import { entryColour, entryNode } from "./entry.js";
 import { toast } from "./overlays.js";
 import { dayKey, dayName } from "./words.js";
 
@@ -16,6 +16,7 @@ export const sorted = () => [...entries.values()].sort((a, b) => (before(a, b) ?
 const scroller = () => byId("timeline-scroll");
 const nearEnd = () => scroller().scrollHeight - scroller().scrollTop - scroller().clientHeight < 120;
 const toEnd = () => { scroller().scrollTop = scroller().scrollHeight; };
+let pinned = true;
 
 /** Show a conversation; `how` gives {replyTo, mayReply}. Answers the newest entries. */
 export async function show(conversationId, how) {
@@ -31,6 +32,7 @@ export async function show(conversationId, how) {
   older = page.next;
   for (const entry of page.items) keep(entry);
   draw();
+  pinned = true;
   toEnd();
   return sorted();
 }
@@ -89,11 +91,13 @@ const nodeOf = (entry, arrived = false) => entryNode(entry, { redraw, replyTo: v
 function draw(arrived = null) {
   const nodes = [];
   let day = null;
+  let colour = null;
   for (const entry of sorted()) {
     if (dayKey(entry.occurred_at) !== day) {
       day = dayKey(entry.occurred_at);
-      nodes.push(h("li", { class: "day" }, h("span", {}, dayName(entry.occurred_at))));
+      nodes.push(h("li", { class: `day${colour ? " inside" : ""}`, vars: { "--ch": colour ?? "transparent" } }, h("span", {}, dayName(entry.occurred_at))));
     }
+    colour = entryColour(entry);
     nodes.push(nodeOf(entry, entry.message_id === arrived));
   }
   nodes.at(-1)?.classList.add("last");
@@ -124,5 +128,12 @@ function offerJump() {
 }
 
 export function startTimeline() {
-  scroller().addEventListener("scroll", () => { if (nearEnd()) byId("jump").hidden = true; }, { passive: true });
+  scroller().addEventListener("scroll", () => {
+    pinned = nearEnd();
+    if (pinned) byId("jump").hidden = true;
+  }, { passive: true });
+  // pictures load and the composer grows: who reads the newest message keeps reading it
+  const watch = new ResizeObserver(() => { if (pinned) toEnd(); });
+  watch.observe(scroller());
+  watch.observe(byId("timeline"));
 }
