@@ -534,6 +534,13 @@ class BusSuite(ABC):
         assert [received.value for received in batch] == [b"3"]
         assert await bus.end([_TOPIC]) == (Position(last.topic, last.partition, 3),)
 
+    async def test_a_tail_behind_a_position_that_never_was_says_so(self, bus: Bus) -> None:
+        """A position of another log (an older data folder, say) would hide what comes next."""
+        await bus.publish([record("a", "0")])
+        (last,) = await bus.end([_TOPIC])
+        with pytest.raises(PositionExpired):
+            await anext(bus.tail([_TOPIC], [Position(last.topic, last.partition, 17)]))
+
     async def test_a_bus_that_works_answers_the_probe(self, bus: Bus) -> None:
         """A probe changes nothing that others see."""
         await bus.probe()

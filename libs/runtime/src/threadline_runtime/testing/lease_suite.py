@@ -120,6 +120,15 @@ class LeaseSuite(ABC):
         assert await store.take("mailbox", later, "c") == Lease("mailbox", "c", 2)
         assert await store.take("mailbox", later, "d") is None
 
+    async def test_an_old_sighting_takes_nothing(self, store: LeaseStore) -> None:
+        """Who saw the lease before it was given up, or before its holder took it again, has to look again."""
+        first = await store.take("mailbox", None, "a")
+        assert first is not None
+        await store.release(first)
+        assert await store.take("mailbox", first, "b") is None
+        assert await store.take("mailbox", (await store.look("mailbox")).lease, "a") == Lease("mailbox", "a", 2)
+        assert await store.take("mailbox", first, "b") is None
+
     async def test_the_sole_process_takes_a_dead_ones_lease_at_once(self, store: LeaseStore) -> None:
         """P9: after a kill -9, `up` goes on without waiting, under a new token."""
         await Leases(store, "before the crash", Clock(0)).attempt("mailbox")
