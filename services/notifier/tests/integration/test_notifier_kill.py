@@ -126,7 +126,11 @@ async def test_a_kill_loses_and_doubles_nothing(place: str, tmp_path: Path, fake
     assert len({mail.data for mail in fake_smtp.received}) == 3
     order = [message_from_bytes(mail.data)["Message-ID"] for mail in fake_smtp.received]
     assert order.index("<m_1.1@acme.test>") < order.index("<m_2.1@acme.test>")
-    last = {report.message_id: report.state for report in await folder.reports()}
+    reports = await folder.reports()
+    for message in MESSAGES:  # what is recorded of each try is reported, also by whoever comes after the crash
+        tries = [report.try_ for report in reports if report.message_id == message.message_id]
+        assert sorted(set(tries)) == list(range(1, max(tries) + 1))
+    last = {report.message_id: report.state for report in reports}
     assert last == {"m_1": "sent", "m_2": "sent", "m_3": "sent"}
     assert place in folder.passed
 

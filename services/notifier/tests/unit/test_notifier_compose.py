@@ -83,6 +83,14 @@ def test_ids_are_never_encoded(references: list[str], answered: str) -> None:
         assert chain[0] == f"<{earlier[0]}>"
 
 
+def test_a_long_chain_keeps_its_lines_legal() -> None:
+    """RFC 5322: no line above 998 octets, however long the ids of a thread are."""
+    chain = tuple(f"{number}{'q' * 300}@client.test" for number in range(40))
+    content = compose(reply(in_reply_to=InReplyTo(external_id=chain[-1], references=chain[:-1])), SUPPORT, ANN, []).content
+    assert all(len(line) <= 998 for line in content.split(b"\r\n"))
+    assert raw_header(content, "References").split() == [f"<{one}>" for one in (chain[0], *chain[-10:])]
+
+
 @given(unbroken)
 def test_any_subject_comes_back(subject: str) -> None:
     """Subject unchanged, whatever its language."""
