@@ -29,7 +29,7 @@ from threadline_runtime.sqlite import SqliteDatabase
 
 from threadline_cli.version import VERSION
 
-__all__ = ["Foundations", "laid"]
+__all__ = ["Foundations", "laid", "signing_keys"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ async def laid(data: Path, settings: Settings, configuration: Configuration) -> 
     async with AsyncExitStack() as stack:
         lock = DataLock.take(data)
         stack.callback(lock.release)
-        signing = _signing_keys(data, settings)
+        signing = signing_keys(data, settings)
         metrics = Metrics(CollectorRegistry())
         metrics.built("threadline", VERSION)
         watch = WatchedConsumers(metrics, time.monotonic)
@@ -86,7 +86,7 @@ async def laid(data: Path, settings: Settings, configuration: Configuration) -> 
         )
 
 
-def _signing_keys(data: Path, settings: Settings) -> SigningKeys:
+def signing_keys(data: Path, settings: Settings) -> SigningKeys:
     """The keys that the settings name; those of the data folder are made when they are missing."""
     if settings.signing_keys is None:
         raise ConfigurationError("THREADLINE_SIGNING_KEYS is not set: file:/path of a file with one key a line, in hex")

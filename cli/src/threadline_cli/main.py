@@ -6,7 +6,7 @@ import traceback
 
 import typer
 
-from threadline_cli.commands import audit, conversations, demo, keys, parse, up
+from threadline_cli.commands import audit, check, conversations, demo, dlq, keys, parse, up
 from threadline_cli.failures import describe_failure
 from threadline_cli.output import notes
 
@@ -29,8 +29,8 @@ def create_app() -> typer.Typer:
         if context.invoked_subcommand is None:
             typer.echo(context.get_help())
 
-    for register in (up.register, demo.register, parse.register, conversations.register, audit.register, keys.register):
-        register(app)
+    for verbs in (up, demo, check, parse, conversations, audit, dlq, keys):
+        verbs.register(app)
     return app
 
 

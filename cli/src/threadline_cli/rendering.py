@@ -15,7 +15,7 @@ from threadline_events.timeline import Conversation, Entry
 
 from threadline_cli.output import JsonObject, table
 
-__all__ = ["conversation_table", "entry_bubble", "explanation_tree", "local_time", "timeline_lines"]
+__all__ = ["conversation_table", "entry_bubble", "explanation_tree", "local_time", "safe", "timeline_lines"]
 
 _STATUS_STYLE = {"open": "green", "snoozed": "yellow", "resolved": "dim"}
 _STATE_STYLE = {"failed": "bold red", "uncertain": "bold yellow", "sent": "green", "delivered": "green", "read": "cyan"}
@@ -28,7 +28,7 @@ def local_time(moment: datetime, zone: tzinfo | None = None) -> str:
     return moment.astimezone(zone).strftime("%Y-%m-%d %H:%M")
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
     """A customer's words must not move the cursor or recolour the terminal."""
     return "".join(character if character in "\n\t" or character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
@@ -42,8 +42,8 @@ def conversation_table(conversations: Sequence[Conversation], zone: tzinfo | Non
             local_time(each.last_activity_at, zone),
             each.brand,
             ", ".join(each.channels),
-            escape(_safe(each.subject or "(no subject)")),
-            escape(_safe(each.assignee or "")),
+            escape(safe(each.subject or "(no subject)")),
+            escape(safe(each.assignee or "")),
         )
         for each in conversations
     ]
@@ -83,12 +83,12 @@ def _clock(entry: Entry, zone: tzinfo | None) -> str:
 
 def _said(entry: Entry) -> str:
     text = entry.reply_text or entry.text or entry.kind
-    return _safe(text.strip())
+    return safe(text.strip())
 
 
 def _heading(entry: Entry, zone: tzinfo | None) -> Text:
     name = entry.author.display_name or entry.author.identity
-    heading = Text(_safe(name), style="bold")
+    heading = Text(safe(name), style="bold")
     heading.append(f" · {entry.channel if entry.kind != 'note' else 'note'} · {_clock(entry, zone)}", style="not bold dim")
     if entry.direction == "inbound" and not entry.verified:
         heading.append(" · unverified", style="not bold yellow")
@@ -98,7 +98,7 @@ def _heading(entry: Entry, zone: tzinfo | None) -> Text:
 def _footing(entry: Entry) -> Text | None:
     if not entry.state:
         return None
-    reason = f": {_safe(entry.state_reason)}" if entry.state_reason else ""
+    reason = f": {safe(entry.state_reason)}" if entry.state_reason else ""
     return Text(f"{entry.state}{reason}", style=_STATE_STYLE.get(entry.state, "dim"))
 
 
@@ -107,12 +107,12 @@ def _contents(entry: Entry) -> Iterator[Text]:
         yield Text("deleted", style="dim italic")
         return
     if entry.subject and entry.direction == "inbound":
-        yield Text(_safe(entry.subject), style="italic")
+        yield Text(safe(entry.subject), style="italic")
     yield Text(_said(entry))
     if entry.quoted_text:
         yield Text("[… quoted text]", style="dim")
     for attachment in entry.attachments:
-        yield Text(f"📎 {_safe(attachment.file_name or attachment.media_type)} ({attachment.size or 0:,} bytes)", style="dim")
+        yield Text(f"📎 {safe(attachment.file_name or attachment.media_type)} ({attachment.size or 0:,} bytes)", style="dim")
     if entry.edited_at:
         yield Text("edited", style="dim")
 
@@ -139,4 +139,4 @@ def _hang(branch: Tree, name: str, value: object) -> None:
             _grow(branch.add(f"[cyan]{escape(name)}[/cyan]"), value)
         return
     if value is not None:
-        branch.add(f"[cyan]{escape(name)}[/cyan] {escape(_safe(str(value)))}")
+        branch.add(f"[cyan]{escape(name)}[/cyan] {escape(safe(str(value)))}")

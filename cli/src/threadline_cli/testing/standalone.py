@@ -40,10 +40,12 @@ def accounts_file(path: Path, world: MailWorld, accounts: Sequence[MailAccount])
     for account in accounts:
         secret = path.with_name(f"{account.account_id}.password")
         secret.write_text(world.dovecot.users[account.address] + "\n")
-        login = {"host": LOOPBACK, "tls": "none", "username": account.address, "password": f"file:{secret}"}
+        login = {"host": LOOPBACK, "username": account.address, "password": f"file:{secret}"}
+        login["ca_file"] = str(world.dovecot.certificates.authority)
         row = {"id": account.account_id, "channel": "email", "brand": account.brand, "address": account.address}
-        imap = {"imap": login | {"port": world.dovecot.ports.imap, "start_at": "all"}}
-        rows.append(row | imap | {"smtp": login | {"port": world.postfix.ports.submission}} | account.changes)
+        imap = {"port": world.dovecot.ports.imaps, "tls": "implicit", "start_at": "all"}
+        smtp = {"port": world.postfix.ports.submission, "tls": "starttls"}
+        rows.append(row | {"imap": login | imap, "smtp": login | smtp} | account.changes)
     brands = {account.brand: {"name": account.brand.title()} for account in accounts}
     path.write_text(yaml.safe_dump({"brands": brands, "accounts": rows}, sort_keys=False))
     return path

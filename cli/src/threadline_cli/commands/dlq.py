@@ -1,0 +1,177 @@
+"""`threadline dlq`: what was set aside, why, and what people do with it. The doing stands in `threadline_runtime.bus.dead_letters`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from router.domain.documents import IntakeRef
+from router.store.port import Outcome
+from router.store.sqlite import SqliteTimeline, migrate
+from threadline_events import topics
+from threadline_runtime.bus.dead_letter_notes import SqliteDeadLetterNotes
+from threadline_runtime.bus.dead_letters import DeadLetters, Letter, read_reference, spell_reference
+
+from threadline_cli.options import DataOption, JsonOption, example
+from threadline_cli.output import JsonObject, notes, print_json_line, screen, table
+from threadline_cli.rendering import safe
+from threadline_cli.stores import folder_settings, opened_bus, opened_database
+
+__all__ = ["register"]
+
+_DATA = Path("data")
+_SHOWN_BYTES = 4096
+ReferenceArgument = Annotated[
+    str, typer.Argument(metavar="REF", help="topic/partition/offset, as listed.", show_default=False)
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command."""
+    dlq = typer.Typer(help="Dead letters: list, show, redrive, discard.", no_args_is_help=True, rich_markup_mode="rich")
+    dlq.command("list", epilog=example("threadline dlq list --topic threadline.inbound.v1"))(list_letters)
+    dlq.command(epilog=example("threadline dlq show threadline.inbound.v1/3/1412"))(show)
+    dlq.command(epilog=example("threadline dlq redrive threadline.inbound.v1/3/1412"))(redrive)
+    dlq.command(epilog=example("threadline dlq discard threadline.inbound.v1/3/1412"))(discard)
+    app.add_typer(dlq, name="dlq")
+
+
+def list_letters(
+    topic: Annotated[str | None, typer.Option(metavar="TOPIC", help="Only what was set aside from this topic.")] = None,
+    settled: Annotated[bool, typer.Option("--all", help="Show those that were redriven or discarded, too.")] = False,
+    data: DataOption = _DATA,
+    as_json: JsonOption = False,
+) -> None:
+    """List what was set aside and not yet dealt with."""
+    if topic is not None and topic not in topics.ALL:
+        raise typer.BadParameter(f"no topic {topic!r}: there are {', '.join(topics.ALL)}", param_hint="--topic")
+    letters = asyncio.run(_list(data, (topic,) if topic else topics.ALL, settled=settled))
+    if as_json:
+        for letter in letters:
+            print_json_line(_as_json(letter))
+    elif letters:
+        rows = [
+            (spell_reference(each.origin), each.last_at, each.group, each.why.error_class, safe(each.why.message), _note(each))
+            for each in letters
+        ]
+        screen().print(table(["dead letter", "set aside", "group", "error", "message", "since then"], rows))
+    else:
+        notes().print("no dead letters")
+
+
+def show(reference: ReferenceArgument, data: DataOption = _DATA, as_json: JsonOption = False) -> None:
+    """Show a dead letter with its headers and the beginning of its body."""
+    for letter in asyncio.run(_find(data, reference)):
+        if as_json:
+            print_json_line({**_as_json(letter), "headers": _headers(letter), "body": _body(letter)})
+            continue
+        console = screen()
+        facts = [(name, str(value)) for name, value in _as_json(letter).items() if value is not None]
+        console.print(table(["", ""], [(name, safe(value)) for name, value in facts]))
+        console.print(table(["header", "value"], [(name, safe(value)) for name, value in _headers(letter).items()]))
+        console.print(safe(_body(letter)), markup=False, soft_wrap=True)
+
+
+def redrive(reference: ReferenceArgument, data: DataOption = _DATA, as_json: JsonOption = False) -> None:
+    """Put a record back on its topic, as it was and under its own ids."""
+    _print_done(asyncio.run(_redrive(data, reference)), "redriven", as_json=as_json)
+
+
+def discard(reference: ReferenceArgument, data: DataOption = _DATA, as_json: JsonOption = False) -> None:
+    """Give a record up for good; the audit counts it as discarded."""
+    _print_done(asyncio.run(_discard(data, reference)), "discarded", as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """What the verbs work on."""
+
+    letters: DeadLetters
+    outcomes: SqliteTimeline
+
+    async def record_discarded(self, letter: Letter) -> None:
+        """Every event of an intake ends in one outcome, a discarded one too."""
+        outcome = _discarded(letter, datetime.now(UTC))
+        if outcome is not None:
+            await self.outcomes.record([outcome])
+
+
+@asynccontextmanager
+async def _desk(data: Path) -> AsyncIterator[_Desk]:
+    settings = folder_settings(data)
+    async with opened_bus(settings) as bus, opened_database(settings) as database:
+        kept = SqliteDeadLetterNotes(database)
+        await kept.migrate()
+        await migrate(database)
+        yield _Desk(DeadLetters(bus, kept, lambda: datetime.now(UTC)), SqliteTimeline(database))
+
+
+async def _list(data: Path, chosen: tuple[str, ...], *, settled: bool) -> list[Letter]:
+    async with _desk(data) as desk:
+        return [letter for topic in chosen async for letter in desk.letters.of_topic(topic, settled=settled)]
+
+
+async def _find(data: Path, reference: str) -> tuple[Letter, ...]:
+    async with _desk(data) as desk:
+        return await desk.letters.find(read_reference(reference))
+
+
+async def _redrive(data: Path, reference: str) -> Letter:
+    async with _desk(data) as desk:
+        return await desk.letters.redrive(read_reference(reference))
+
+
+async def _discard(data: Path, reference: str) -> Letter:
+    async with _desk(data) as desk:
+        return await desk.letters.discard(read_reference(reference), desk.record_discarded)
+
+
+def _discarded(letter: Letter, at: datetime) -> Outcome | None:
+    """The outcome of the event in the letter, by its headers; None where it belongs to no intake."""
+    named = {name: _header(letter, name) for name in ("ce_intakeid", "ce_intakeindex", "ce_id", "ce_account", "ce_channel")}
+    if not named["ce_intakeid"] or not named["ce_intakeindex"].isdecimal():
+        return None
+    made = IntakeRef(intake_id=named["ce_intakeid"], index=int(named["ce_intakeindex"]))
+    return Outcome(made, named["ce_id"], named["ce_account"], named["ce_channel"], "discarded", letter.why.error_class, at)
+
+
+def _print_done(letter: Letter, done: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json_line({"reference": spell_reference(letter.origin), "done": done})
+    else:
+        screen().print(f"{spell_reference(letter.origin)} {done}", markup=False)
+
+
+def _as_json(letter: Letter) -> JsonObject:
+    return {
+        "reference": spell_reference(letter.origin),
+        "group": letter.group,
+        "error": letter.why.error_class,
+        "message": letter.why.message,
+        "attempts": letter.why.attempts,
+        "first_at": letter.first_at,
+        "last_at": letter.last_at,
+        "service": letter.service,
+        "account": _header(letter, "ce_account"),
+        "note": _note(letter) or None,
+    }
+
+
+def _note(letter: Letter) -> str:
+    return f"{letter.note.action} {letter.note.at:%Y-%m-%d %H:%M}" if letter.note else ""
+
+
+def _header(letter: Letter, name: str) -> str:
+    return letter.record.headers.get(name, b"").decode("utf-8", "replace")
+
+
+def _headers(letter: Letter) -> dict[str, str]:
+    return {name: (value or b"").decode("utf-8", "replace") for name, value in letter.original.headers}
+
+
+def _body(letter: Letter) -> str:
+    return (letter.record.value or b"")[:_SHOWN_BYTES].decode("utf-8", "replace")
