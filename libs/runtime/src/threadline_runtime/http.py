@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator
 
 import uvicorn
-from uvicorn._types import ASGIApplication
+from starlette.types import ASGIApp
 
 from threadline_runtime.errors import ConfigurationError
 
@@ -59,7 +59,7 @@ class HttpServer:
         """The port that was bound."""
         return int(self._listener.getsockname()[1])
 
-    async def serve(self, app: ASGIApplication, *, grace: float = 5.0) -> None:
+    async def serve(self, app: ASGIApp, *, grace: float = 5.0) -> None:
         """Answer until cancelled; then take no new requests and give open ones `grace` seconds (streams are cut)."""
         config = uvicorn.Config(
             app, log_config=None, access_log=False, server_header=False, proxy_headers=False, timeout_graceful_shutdown=max(1, round(grace))
