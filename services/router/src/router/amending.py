@@ -78,17 +78,22 @@ class Amending:
 
     async def _not_done(self, events: Sequence[InboundEvent]) -> list[InboundEvent]:
         """Those without a final outcome; the same event brought by another intake before is a duplicate."""
-        refs = {e.event_id: intake_of(e) for e in events}
-        recorded = await self._parts.outcomes.outcomes_by_event(refs)
+        recorded = await self._parts.outcomes.outcomes_by_event({e.event_id for e in events})
         fresh: list[InboundEvent] = []
         again: list[InboundEvent] = []
+        over: list[InboundEvent] = []
         for event in events:
-            ref = intake_of(event)
-            done = [o for o in recorded.get(event.event_id, ()) if o.outcome in {"applied", "ignored"}]
-            if any(o.intake == ref and o.outcome != "waiting" for o in recorded.get(event.event_id, ())):
-                continue
-            (again if done else fresh).append(event)
+            told = [o for o in recorded.get(event.event_id, ()) if o.outcome != "waiting"]
+            if any(o.intake == intake_of(event) for o in told):
+                over.append(event)
+            elif any(o.outcome in {"applied", "ignored"} for o in told):
+                again.append(event)
+            else:
+                fresh.append(event)
         await self._record([(self._waiting(e), "duplicate", None) for e in again])
+        if over or again:
+            # It may have waited before, and a crash have come between its outcome and this.
+            await self._parts.outcomes.wait_no_more([self._waiting(e) for e in (*over, *again)])
         return fresh
 
     def _waiting(self, event: InboundEvent) -> Waiting:
