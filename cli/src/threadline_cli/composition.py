@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import ingest_email.app as ingest
@@ -16,9 +15,6 @@ import router.app as routing
 from ingest_email.app import IngestEmail
 from notifier.app import Notifier
 from router.app import Router
-from threadline_connectors.checkpoints import SqliteCheckpointStore
-from threadline_connectors.connectors import InboundChannel
-from threadline_connectors.registry import INBOUND_GROUP, discover
 from threadline_runtime.configuration.configuration import Configuration
 from threadline_runtime.errors import TransientError
 from threadline_runtime.health import LoopBeat
@@ -29,7 +25,7 @@ from threadline_runtime.ops import ops_app
 
 from threadline_cli.foundations import Foundations
 
-__all__ = ["Doors", "Services", "compose", "inbound_channels", "refuse_unknown_channels"]
+__all__ = ["Doors", "Services", "compose", "refuse_unknown_channels"]
 
 _TRIM_EVERY_SECONDS = 3600.0
 
@@ -57,10 +53,9 @@ async def compose(base: Foundations, doors: Doors) -> Services:
     refuse_unknown_channels(base.configuration)
     mail = ingest.mail_accounts(base.configuration, base.environment)
     senders = sending.sending_accounts(base.configuration, base.environment)
-    checkpoints = SqliteCheckpointStore(base.database)
-    await checkpoints.migrate()
-    await routing.migrate(base.database)
-    await sending.migrate(base.database)
+    for migrate in (ingest.migrate, routing.migrate, sending.migrate):
+        await migrate(base.database)
+    checkpoints = ingest.open_checkpoints(base.database)
     around = ingest.Surroundings(base.bus, base.blobs, checkpoints, base.leases, base.metrics, base.spool)
     services = Services(
         router=routing.build_router(
@@ -77,14 +72,9 @@ async def compose(base: Foundations, doors: Doors) -> Services:
     return services
 
 
-def inbound_channels() -> Mapping[str, InboundChannel]:
-    """Every channel that can take messages in here."""
-    return discover(InboundChannel, package="ingest_email.connectors", group=INBOUND_GROUP)
-
-
 def refuse_unknown_channels(configuration: Configuration) -> None:
     """Raise ConfigurationError for an account whose channel nobody here knows: it would be left out in silence."""
-    known = inbound_channels()
+    known = ingest.inbound_channels()
     for entry in configuration.accounts:
         if entry.channel not in known:
             near = unknown(entry.channel, known).removeprefix("unknown key ")

@@ -25,9 +25,7 @@ __all__ = ["register"]
 
 _DATA = Path("data")
 _SHOWN_BYTES = 4096
-ReferenceArgument = Annotated[
-    str, typer.Argument(metavar="REF", help="topic/partition/offset, as listed.", show_default=False)
-]
+ReferenceArgument = Annotated[str, typer.Argument(metavar="REF", help="topic/partition/offset, as listed.", show_default=False)]
 
 
 def register(app: typer.Typer) -> None:
