@@ -4,6 +4,7 @@ Allowed is what a mail needs to look like itself. Nothing is fetched from elsewh
 addresses of our own attachments. Not here: turning HTML into text.
 """
 
+import re
 from collections.abc import Mapping
 from urllib.parse import unquote
 
@@ -40,11 +41,32 @@ _STYLES = {
 }  # fmt: skip
 
 
+# Cleaning costs the square of the depth, and nobody reads a megabyte of markup: such HTML is only downloaded.
+_LONGEST = 1024 * 1024
+_DEEPEST = 1500
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
+_FLAT = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "p", "li", "wbr"}
+_NOT_SHOWN = "<p>This HTML is too long or nested too deeply to be shown here. Its text is there, and the message as it came.</p>"
+
+
+def _is_deep(html: str) -> bool:
+    """Whether more elements are open at once than any writer of mails opens, by a count that may err towards yes."""
+    depth = 0
+    for closing, name in _TAG.findall(html):
+        if name.lower() not in _FLAT:
+            depth = max(0, depth - 1) if closing else depth + 1
+            if depth > _DEEPEST:
+                return True
+    return False
+
+
 def safe_html(html: str, images: Mapping[str, str] | None = None) -> str:
     """`html` without anything that runs, draws over the page, or fetches from elsewhere.
 
     `images` maps a content id (without angle brackets) to the address at which we serve it; other images lose their source.
     """
+    if len(html) > _LONGEST or _is_deep(html):
+        return _NOT_SHOWN
     known = images or {}
 
     def attribute(tag: str, name: str, value: str) -> str | None:

@@ -1,7 +1,7 @@
 // The page's beginning: the key, the conversation that is open, the stream, the shortcuts.
 import { assign, assignMenu, reopen, resolve, snoozeMenu } from "./actions.js";
 import { follow, get, hasKey, useKey } from "./client.js";
-import { answers, closedComposer, compose, replyTo, write } from "./composer.js";
+import { answers, clearComposer, closedComposer, compose, replyTo, write } from "./composer.js";
 import { detailsShown, drawDetails, showDetails } from "./details.js";
 import { byId, fill, h } from "./dom.js";
 import { icon } from "./icons.js";
@@ -80,6 +80,12 @@ async function openTalk(id) {
   byId("empty-stage").hidden = true;
   byId("conversation").hidden = false;
   byId("app").classList.add("reading");
+  if (talk?.conversation_id !== id) {
+    talk = null;
+    clearComposer();
+    byId("conversation-head").replaceChildren();
+    byId("details").hidden = true;
+  }
   select(id);
   try {
     const [found] = await Promise.all([get(`/v1/conversations/${id}`), show(id, { replyTo, mayReply: mayReply() })]);
@@ -180,10 +186,11 @@ function mainMenu() {
 }
 
 const SHORTCUTS = {
-  j: () => step(1), k: () => step(-1), r: () => write("reply"), n: () => write("note"), "/": () => byId("search").focus(), "?": help, i: () => talk && toggleDetails(),
+  j: () => step(1), k: () => step(-1), r: () => onConversation() && mayReply() && write("reply"), n: () => onConversation() && mayReply() && write("note"), "/": () => byId("search").focus(), "?": help, i: () => talk && toggleDetails(),
   e: async () => talk && mayReply() && take(await (talk.status === "resolved" ? reopen(talk) : resolve(talk))),
   a: async () => talk && mayReply() && take(await assign(talk, me.name)),
 };
+const onConversation = () => !byId("conversation").hidden;
 const step = (by) => { const id = neighbour(by); if (id) go(id); };
 
 addEventListener("keydown", (event) => {

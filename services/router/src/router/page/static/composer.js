@@ -10,6 +10,7 @@ const drafts = new Map();
 let talk = null;
 let answered = null;
 let onStored = () => {};
+let early = null;
 
 const draft = () => {
   if (!drafts.has(talk.conversation_id)) drafts.set(talk.conversation_id, { mode: "reply", text: "", note: "", files: [], to: null, sending: null });
@@ -22,10 +23,20 @@ export function compose(conversation, latest, stored) {
   answered = latest;
   onStored = stored;
   draw();
+  if (early) write(early);
+  early = null;
+}
+
+/** Nothing can be written until the next conversation is there: what is typed must never go to the last one. */
+export function clearComposer() {
+  talk = null;
+  early = null;
+  byId("composer").replaceChildren();
 }
 
 export function closedComposer(text) {
   talk = null;
+  early = null;
   fill(byId("composer"), h("div", { class: "composer-closed" }, text));
 }
 
@@ -42,7 +53,10 @@ export function replyTo(entry) {
 }
 
 export function write(mode) {
-  if (!talk) return;
+  if (!talk) {
+    early = mode;
+    return;
+  }
   draft().mode = mode;
   draw();
   byId("composer").querySelector("textarea")?.focus();

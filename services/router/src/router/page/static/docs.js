@@ -7,6 +7,7 @@ const operations = Object.entries(spec.paths).flatMap(([path, methods]) => METHO
 const groups = [...new Set(operations.map((one) => one.tags?.[0] ?? "other"))];
 const resolve = (schema) => (schema?.$ref ? spec.components.schemas[schema.$ref.split("/").at(-1)] : schema);
 const anchor = (one) => `${one.method}-${one.operationId}`;
+const breakable = (path) => path.split("/").flatMap((step, index) => (index ? [document.createElement("wbr"), `/${step}`] : [step]));
 const verb = (method) => h("span", { class: `verb ${method}` }, method.toUpperCase());
 
 function typeOf(schema) {
@@ -52,7 +53,7 @@ function operation(one) {
 fill(
   byId("toc"),
   h("h1", {}, h("img", { src: "/page/logo.svg", alt: "", width: 24, height: 24 }), "Threadline API"),
-  groups.map((group) => [h("h2", {}, group), operations.filter((one) => (one.tags?.[0] ?? "other") === group).map((one) => h("a", { href: `#${anchor(one)}` }, verb(one.method), one.path.replace("/v1", "")))]),
+  groups.map((group) => [h("h2", {}, group), operations.filter((one) => (one.tags?.[0] ?? "other") === group).map((one) => h("a", { href: `#${anchor(one)}` }, verb(one.method), h("span", {}, breakable(one.path.replace("/v1", "")))))]),
 );
 fill(
   byId("main"),

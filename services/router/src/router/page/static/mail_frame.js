@@ -9,7 +9,7 @@ export function mailFrame(html, length) {
   const frame = h("iframe", { class: "mail-frame", title: "The message as it was sent" });
   frame.setAttribute("sandbox", "allow-popups allow-popups-to-escape-sandbox");
   frame.setAttribute("referrerpolicy", "no-referrer");
-  frame.style.height = `${Math.max(180, Math.min(560, 150 + length * 0.45))}px`;
+  frame.style.height = `${Math.max(150, Math.min(560, 110 + length * 0.4))}px`;
   withPictures(html).then((text) => {
     frame.srcdoc = `<!doctype html><meta charset="utf-8"><base target="_blank"><link rel="stylesheet" href="${location.origin}/page/mail.css">${text}`;
   });

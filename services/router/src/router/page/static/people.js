@@ -5,7 +5,7 @@ import { addressOf, hueOf, initials, nameOf } from "./words.js";
 
 /** A person's initials on a colour that stays theirs. */
 export function avatar(who, kind = "") {
-  return h("span", { class: `avatar ${kind}`, "aria-hidden": "true", vars: { "--hue": String(hueOf(who?.identity ?? "")) } }, initials(nameOf(who)));
+  return h("span", { class: `avatar ${kind}`, "aria-hidden": "true", vars: { "--hue": String(hueOf(who?.display_name || who?.identity || "")) } }, initials(nameOf(who)));
 }
 
 export function channelDot(channel) {
