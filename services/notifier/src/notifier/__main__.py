@@ -7,7 +7,6 @@ import time
 import uuid
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from prometheus_client import CollectorRegistry
 from threadline_runtime.configuration.configuration import load_configuration
@@ -27,9 +26,6 @@ from threadline_runtime.settings import Settings, load_settings
 from threadline_runtime.sqlite import SqliteDatabase
 
 from notifier.app import Notifier, Surroundings, migrate, open_store, sending_accounts
-
-if TYPE_CHECKING:
-    from uvicorn._types import ASGIApplication
 
 _SERVICE = "notifier"
 _USAGE = "usage: python -m notifier [migrate]"
@@ -61,7 +57,7 @@ async def _run(settings: Settings) -> None:
     life.add("notifier", notifier.run, stage=Stage.WORK)
     life.add("leases", leases.run, stage=Stage.SUPPORT)
     life.add("beat", beat.run, stage=Stage.SUPPORT)
-    life.add("ops", lambda: server.serve(cast("ASGIApplication", ops_app(health, metrics.registry))), stage=Stage.SUPPORT)
+    life.add("ops", lambda: server.serve(ops_app(health, metrics.registry)), stage=Stage.SUPPORT)
     try:
         await life.run()
     finally:

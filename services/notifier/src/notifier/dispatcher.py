@@ -5,7 +5,7 @@ Each account has a dispatcher of its own, so a slow or failing account holds up 
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime
 
 from threadline_connectors.errors import DeliveryError
 from threadline_runtime.failpoints import failpoint
@@ -73,20 +73,20 @@ class AccountDispatcher:
         if free <= 0:
             return _POLL
         skipped = len(self._running) + len(self._resting)
-        due = await self._store.due_lanes(self._account.account_id, self._clock.now(), free + skipped)
+        asked = self._clock.now()
+        due = await self._store.due_lanes(self._account.account_id, asked, free + skipped)
         await failpoint("notifier.dispatcher.after_due_lanes")
         startable = [lane.key for lane in due if lane.key not in self._running and lane.key not in self._resting]
         for lane in startable[:free]:
             self._start(lane)
-        return await self._until_next(now)
+        return await self._until_next(now, asked)
 
-    async def _until_next(self, now: float) -> float:
+    async def _until_next(self, now: float, asked: datetime) -> float:
+        # After the moment that was asked for: a lane that falls due while we look must not wait for the poll.
+        next_due = await self._store.next_due_at(self._account.account_id, asked)
         waits = [_POLL, *(until - now for until in self._resting.values())]
-        next_due = await self._store.next_due_at(self._account.account_id)
         if next_due is not None:
-            rest = next_due - self._clock.now()
-            if rest > timedelta(0):
-                waits.append(rest.total_seconds())
+            waits.append((next_due - self._clock.now()).total_seconds())
         return max(min(waits), 0.0)
 
     def _start(self, lane: str) -> None:

@@ -142,7 +142,7 @@ async def test_nobody_listens() -> None:
     """The whole account rests, in one clear line."""
     port = free_port()
     async with sender(port) as mail:
-        with pytest.raises(AccountBusyError, match=f"127.0.0.1:{port} cannot be reached: Connect"):
+        with pytest.raises(AccountBusyError, match=f"127.0.0.1:{port} cannot be reached: Connection refused"):
             await mail.send(outbound(), CONTEXT)
 
 

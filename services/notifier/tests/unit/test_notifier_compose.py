@@ -10,7 +10,7 @@ from email.policy import default
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from notifier.mail.addresses import envelope_address
 from notifier.mail.compose import AttachedFile, Mailbox, compose
@@ -69,6 +69,7 @@ def test_a_reply_has_what_threads_it() -> None:
     assert [part.get_content_type() for part in parsed.walk()] == ["multipart/alternative", "text/plain", "text/html"]
 
 
+@settings(deadline=None)
 @given(st.lists(ids, max_size=30), ids)
 def test_ids_are_never_encoded(references: list[str], answered: str) -> None:
     """A Microsoft id is longer than a line; encoded by RFC 2047 it would break the thread."""
@@ -91,6 +92,7 @@ def test_a_long_chain_keeps_its_lines_legal() -> None:
     assert raw_header(content, "References").split() == [f"<{one}>" for one in (chain[0], *chain[-10:])]
 
 
+@settings(deadline=None)
 @given(unbroken)
 def test_any_subject_comes_back(subject: str) -> None:
     """Subject unchanged, whatever its language."""
@@ -98,6 +100,7 @@ def test_any_subject_comes_back(subject: str) -> None:
     assert decode(parsed) == subject
 
 
+@settings(deadline=None)
 @given(readable, readable)
 def test_any_name_comes_back(ours: str, theirs: str) -> None:
     """Names beside addresses survive commas, quotes and every script, and never become a second address."""
@@ -117,6 +120,7 @@ def decode(raw: str) -> str:
     return re.sub(r"=\?utf-8\?b\?(.*?)\?=", lambda match: b64decode(match[1]).decode(), words)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=3000), st.text(max_size=500))
 def test_lines_stay_legal_and_text_comes_back(text: str, quoted: str) -> None:
     """No line above 998 octets, CRLF only, and the words are the agent's."""
@@ -131,6 +135,7 @@ def test_lines_stay_legal_and_text_comes_back(text: str, quoted: str) -> None:
     assert plain.startswith(expected + "\n")
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_characters="\r\n\0/\\", exclude_categories=("Cs", "Cc", "Zl", "Zp")), min_size=1, max_size=200))
 def test_any_file_name_comes_back(name: str) -> None:
     """RFC 2231: a name of any length and script."""

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from notifier.domain import backoff
 from notifier.domain.delivery import Delivery, accept, mark_reported, open_call, settle
@@ -66,6 +66,7 @@ def test_deferred_waits_by_the_schedule() -> None:
     assert report_of(delivery).state == "sending"
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1, exclude_max=True), st.integers(1, 30), st.one_of(st.none(), st.timedeltas(timedelta(0), timedelta(hours=3))))
 def test_a_wait_is_never_shorter_than_wished(roll: float, deferrals: int, wished: timedelta | None) -> None:
     """Retry-After is honoured; jitter only makes it later, by a fifth at most."""
@@ -162,6 +163,7 @@ class TestLateResults:
         """Who took over has decided already."""
         assert settle(after(called(), SILENT), 1, outcome, NOW, 0.0) is None
 
+    @settings(deadline=None)
     @given(st.permutations([(1, SENT), (2, BUSY), (2, GONE), (1, GONE), (1, SILENT)]))
     def test_any_order_ends_as_sent(self, arrivals: list[tuple[int, Outcome]]) -> None:
         """P4: once one call is known to be accepted, nothing says otherwise."""

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from notifier.domain.delivery import Delivery, accept, mark_reported, open_call, settle
 from notifier.domain.lane import Call, Done, Report, Resolve, Wait, next_step
@@ -64,6 +64,7 @@ def test_a_bucket_lets_a_minute_through() -> None:
     assert bucket.wait(103.0) == 1.0
 
 
+@settings(deadline=None)
 @given(st.integers(1, 600), st.lists(st.floats(0, 5), max_size=200))
 def test_a_bucket_never_gives_more_than_its_rate(per_minute: int, pauses: list[float]) -> None:
     """Whatever the moments asked at: at most a minute's worth at once plus the rate since."""

@@ -4,6 +4,7 @@ Nothing here retries or judges: a refusal is an AnswerError, a broken connection
 Not here: which connection a mail takes (`pool`), and what an answer means (`answers`).
 """
 
+import os
 import re
 import ssl
 from collections.abc import Awaitable, Callable
@@ -227,8 +228,8 @@ def _why(error: BaseException) -> str:
     cause = error.__cause__ if error.__cause__ is not None else error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted ({cause.verify_message})"
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
+    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
+        return os.strerror(cause.errno)
     if isinstance(error, aiosmtplib.SMTPServerDisconnected):
         return "the server hung up"
     return str(error)

@@ -68,8 +68,8 @@ class DeliveryStore(Protocol):
         """Lanes of an account to look at now, the longest waiting first."""
         ...
 
-    async def next_due_at(self, account_id: str) -> datetime | None:
-        """When the first lane of an account is to be looked at; None when no lane is due."""
+    async def next_due_at(self, account_id: str, after: datetime) -> datetime | None:
+        """The first time after `after` at which a lane of the account is to be looked at; None when there is none."""
         ...
 
     async def totals(self, since: datetime | None = None) -> Mapping[str, Totals]:

@@ -125,10 +125,11 @@ class SqliteDeliveryStore:
         values = (account_id, _millis(now), limit)
         return [Lane(*row) for row in await self._database.read(lambda connection: connection.execute(query, values).fetchall())]
 
-    async def next_due_at(self, account_id: str) -> datetime | None:
+    async def next_due_at(self, account_id: str, after: datetime) -> datetime | None:
         """See DeliveryStore."""
-        query = "SELECT min(not_before) FROM notifier_lanes WHERE account_id = ? AND is_due = 1"
-        (first,) = await self._database.read(lambda connection: connection.execute(query, (account_id,)).fetchone())
+        query = "SELECT min(not_before) FROM notifier_lanes WHERE account_id = ? AND is_due = 1 AND not_before > ?"
+        values = (account_id, _millis(after))
+        (first,) = await self._database.read(lambda connection: connection.execute(query, values).fetchone())
         return datetime.fromtimestamp(first / 1000, UTC) if first is not None else None
 
     async def totals(self, since: datetime | None = None) -> Mapping[str, Totals]:

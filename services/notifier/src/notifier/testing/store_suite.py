@@ -152,14 +152,17 @@ class DeliveryStoreSuite:
 
     async def test_next_due(self, store: DeliveryStore) -> None:
         """The schedule is in the store, so it survives a restart."""
-        assert await store.next_due_at("support-mail") is None
+        before = NOW - timedelta(milliseconds=1)
+        assert await store.next_due_at("support-mail", before) is None
         await store.raise_due({"one": "support-mail"}, NOW - timedelta(hours=1))
+        assert await store.next_due_at("support-mail", before) is None
         one = await store.lane("one")
         assert one is not None
         assert await store.postpone(one, NOW)
-        assert await store.next_due_at("support-mail") == NOW
+        assert await store.next_due_at("support-mail", before) == NOW
+        assert await store.next_due_at("support-mail", NOW) is None
         assert await store.clear_due(one)
-        assert await store.next_due_at("support-mail") is None
+        assert await store.next_due_at("support-mail", before) is None
 
     async def test_a_mark_ends_a_rest(self, store: DeliveryStore) -> None:
         """A late result or a new delivery is looked at at once, and a rest decided before does not hide it."""
