@@ -197,6 +197,20 @@ async def test_who_stops_listening_leaves_no_files(pool: ParserPool, tmp_path: P
             await asyncio.sleep(0.01)
 
 
+async def test_a_mail_given_up_while_it_waits_leaves_no_files(pool: ParserPool, endless: Endless, tmp_path: Path) -> None:
+    stuck = asyncio.create_task(pool.parse(endless.path, CONTEXT))
+    await endless.until_read()
+    waiting = asyncio.create_task(pool.parse(LARGE, CONTEXT))
+    while not any((tmp_path / "spool").iterdir()):  # noqa: ASYNC110 - written by a thread
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    waiting.cancel()
+    os.kill(pool.pids[0], signal.SIGKILL)
+    assert (await pool.parse(SMALL, CONTEXT)).subject == "small"
+    assert names_in(tmp_path / "spool") == []
+    stuck.cancel()
+
+
 async def test_a_closed_pool_leaves_no_process_and_no_waiting_caller(tmp_path: Path, endless: Endless) -> None:
     async with ParserPool(workers=1, time_limit=30, memory_limit=1 << 30, spool_dir=tmp_path / "spool") as pool:
         stuck = asyncio.create_task(pool.parse(endless.path, CONTEXT))

@@ -55,8 +55,10 @@ def _address(text: str, name: str) -> Address | None:
     address = usable(text)
     if address is None:
         return None
-    shown = one_line(decode_words(name)).strip("'\" ")[:MAX_NAME_CHARS]
-    return Address(address, shown or None)
+    shown = one_line(decode_words(name))
+    if len(shown) > 1 and shown[0] == shown[-1] and shown[0] in "'\"":
+        shown = shown[1:-1].strip()
+    return Address(address, shown[:MAX_NAME_CHARS] or None)
 
 
 class _Reader:

@@ -62,7 +62,7 @@ def _codec(declared: str) -> str | None:
         found = codecs.lookup(name)
     except LookupError:
         return None
-    if found.name in _NOT_CHARSETS or not getattr(found, "_is_text_encoding", True):
+    if found.name.replace("-", "_") in _NOT_CHARSETS or not getattr(found, "_is_text_encoding", True):
         return None
     return found.name
 
