@@ -130,8 +130,9 @@ async def test_resolving_what_the_customer_wrote_to_meanwhile_is_refused(world: 
     path = f"/v1/conversations/{strand.strand_id}"
     read = (await api.get(path)).json()["as_of"]
     await world.message(strand, "one more thing", NOW)
-    refused = await api.patch(path, json={"status": "resolved", "as_of": read})
+    refused = await api.patch(path, json={"status": "resolved", "as_of": read, "assignee": "Mia"})
     assert (refused.status_code, refused.json()["code"]) == (409, "newer_message")
+    assert (await api.get(path)).json()["assignee"] is None
     fresh = (await api.get(path)).json()["as_of"]
     done = await api.patch(path, json={"status": "resolved", "as_of": fresh})
     assert (done.status_code, done.json()["status"]) == (200, "resolved")

@@ -14,6 +14,7 @@ from router.api.parts import ApiParts
 from router.api.problems import ProblemDetails
 from router.api.safety import SafeHeaders
 from router.page import site
+from router.parts import TooManyRounds
 
 __all__ = ["create_app"]
 
@@ -42,7 +43,7 @@ def create_app(parts: ApiParts) -> FastAPI:
     )
     app.state.parts = parts
     app.state.streams = stream.Streams(parts.streams_a_key)
-    problems.install(app)
+    problems.install(app, busy=TooManyRounds)
     for module in (me, conversations, contacts, messages, attachments, stream):
         app.include_router(module.router)
     app.include_router(site.router)

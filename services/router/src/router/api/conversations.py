@@ -149,14 +149,14 @@ async def patch_conversation(
 
 
 def _changes(conversation: Conversation, body: ConversationChange) -> list[tuple[type[Assign | Snooze | Resolve | Reopen], dict[str, Any]]]:
-    """The commands that a change asks for: who works on it first, its status last."""
+    """The commands that a change asks for: the status first, since only that may be refused; then nothing else was done."""
     changes: list[tuple[type[Assign | Snooze | Resolve | Reopen], dict[str, Any]]] = []
-    if "assignee" in body.model_fields_set:
-        changes.append((Assign, {"assignee": body.assignee}))
     if body.snoozed_until is not None:
         changes.append((Snooze, {"until": body.snoozed_until}))
     elif body.status == "resolved":
         changes.append((Resolve, {"as_of": body.as_of or conversation.as_of}))
     elif body.status == "open":
         changes.append((Reopen, {}))
+    if "assignee" in body.model_fields_set:
+        changes.append((Assign, {"assignee": body.assignee}))
     return changes

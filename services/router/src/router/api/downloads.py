@@ -37,7 +37,7 @@ def download_headers(file_name: str, size: int | None) -> dict[str, str]:
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "Cross-Origin-Resource-Policy": "same-origin",
-        "Cache-Control": "private, max-age=3600",
+        "Cache-Control": "no-store",
     }
     if size is not None:
         headers["Content-Length"] = str(size)

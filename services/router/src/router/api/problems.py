@@ -106,10 +106,11 @@ async def _on_unexpected(_: Request, error: Exception) -> JSONResponse:
     return _response(problem_body(500, "internal", "Something went wrong here; the log of the server says what."))
 
 
-def install(app: FastAPI) -> None:
-    """Make `app` answer every error as a problem document."""
+def install(app: FastAPI, *, busy: type[Exception]) -> None:
+    """Make `app` answer every error as a problem document; `busy` is what passes when it is tried again."""
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(TransientError, _on_transient)
+    app.add_exception_handler(busy, _on_transient)
     app.add_exception_handler(Exception, _on_unexpected)

@@ -107,7 +107,7 @@ function fileNode(file) {
   if (file.state !== "stored" || !file.sha256) return h("span", { class: "file" }, label);
   const path = `/v1/attachments/${file.sha256}`;
   const save = () => download(path, name).catch((error) => toast(error.message, { error: true }));
-  const node = h("button", { class: "file", type: "button", title: `Download ${name}`, onClick: save }, label, icon("download"));
+  const node = h("button", { class: "file", type: "button", title: `Download ${name}`, "aria-label": `Download ${name}`, onClick: save }, label, icon("download"));
   if (/^image\/(png|jpeg|gif|webp)$/.test(file.media_type) && file.size < 3_000_000) thumbnail(path, name, node);
   return node;
 }
