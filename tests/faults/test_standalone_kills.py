@@ -54,9 +54,9 @@ def test_killed_at_random_under_load(up: Standalone, mail_world: MailWorld, fake
     load.start()
 
     for _ in range(kills):
-        time.sleep(dice.uniform(0.05, 1.5))
+        time.sleep(dice.uniform(0.05, 2.0))
         up.kill()
-        up.start(wait=dice.random() < 0.6)
+        up.start(wait=dice.random() < 0.8)
     books = finish(up, load, fake_smtp, f"{kills} kills at random")
 
     assert books.acknowledged > kills

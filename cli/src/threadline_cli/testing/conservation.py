@@ -130,7 +130,7 @@ def _balance_replies(books: Books, history: History, outbound: Mapping[str, list
 
 def _counted_repeats(up: Standalone, message_id: str) -> int:
     deliveries = up.api.get(f"/v1/messages/{message_id}/deliveries").json()["items"]
-    return sum(max(0, int(one["try"]) - 1) for one in deliveries[-1:])
+    return sum(max((one["number"] for one in attempt["tries"]), default=1) - 1 for attempt in deliveries)
 
 
 def audit_says(up: Standalone) -> tuple[int, str]:

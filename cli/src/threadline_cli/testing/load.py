@@ -100,7 +100,9 @@ class Load:
     agents' calls are repeated under the same Idempotency-Key until one is answered.
     """
 
-    def __init__(self, up: Standalone, dovecot: Dovecot, sink: FakeSmtp, *, seed: int, customers: int = 12, pause: float = 0.05) -> None:
+    def __init__(
+        self, up: Standalone, dovecot: Dovecot, sink: FakeSmtp, *, seed: int, customers: int = 12, agents: int = 3, pause: float = 0.05
+    ) -> None:
         self.history = History()
         self._up = up
         self._dovecot = dovecot
@@ -109,7 +111,8 @@ class Load:
         self._customers = [f"customer{n}@client{n % 3}.test" for n in range(customers)]
         self._pause = pause
         self._stopping = threading.Event()
-        self._hands = [threading.Thread(target=self._write, daemon=True), threading.Thread(target=self._work, daemon=True)]
+        work = [self._write, *[self._work] * agents]
+        self._hands = [threading.Thread(target=hand, daemon=True) for hand in work]
         self._failure: BaseException | None = None
 
     def start(self) -> None:
@@ -160,7 +163,7 @@ class Load:
     def _work(self) -> None:
         actions = {self.reply: 6, self.note: 2, self.resolve: 2, self.link: 2, self.assign: 1, self.bounce: 1}
         try:
-            while not self._stopping.wait(self._pause * 2):
+            while not self._stopping.wait(self._pause):
                 with contextlib.suppress(*_TIRED):
                     self._random.choices(list(actions), list(actions.values()))[0]()
         except BaseException as error:
