@@ -1,20 +1,37 @@
 """The `threadline` command: puts its verbs together and turns every failure into one line. What a verb does stands in `commands/`."""
 
+import importlib
 import os
 import sys
 import traceback
+from collections.abc import Iterable
 
 import typer
 
-from threadline_cli.commands import audit, check, conversations, demo, dlq, keys, parse, up
 from threadline_cli.failures import describe_failure
 from threadline_cli.output import notes
 
-__all__ = ["create_app", "run"]
+__all__ = ["VERBS", "create_app", "run"]
+
+VERBS = {
+    "up": "up",
+    "demo": "demo",
+    "check": "check",
+    "parse": "parse",
+    "conversations": "conversations",
+    "timeline": "conversations",
+    "reply": "conversations",
+    "note": "conversations",
+    "explain": "conversations",
+    "audit": "audit",
+    "dlq": "dlq",
+    "keys": "keys",
+}
+"""Each verb and the module of `commands/` that holds it, in the order of the help."""
 
 
-def create_app() -> typer.Typer:
-    """The command with all its verbs; importing them connects to nothing."""
+def create_app(verbs: Iterable[str] = VERBS) -> typer.Typer:
+    """The command with these verbs; importing them connects to nothing."""
     app = typer.Typer(
         name="threadline",
         help="Every customer message on one timeline, and the answers back out.",
@@ -29,9 +46,14 @@ def create_app() -> typer.Typer:
         if context.invoked_subcommand is None:
             typer.echo(context.get_help())
 
-    for verbs in (up, demo, check, parse, conversations, audit, dlq, keys):
-        verbs.register(app)
+    for module in dict.fromkeys(VERBS[verb] for verb in verbs):
+        importlib.import_module(f"threadline_cli.commands.{module}").register(app)
     return app
+
+
+def _needed(arguments: list[str]) -> Iterable[str]:
+    """Only the verb that is asked for is imported: a question to the API need not wait for the mail parser."""
+    return arguments[:1] if arguments and arguments[0] in VERBS else VERBS
 
 
 def _verb(arguments: list[str]) -> str:
@@ -45,7 +67,7 @@ def run() -> None:
     """The entry point; ends the process with 0 done, 1 the answer is no, 2 wrong use or configuration."""
     arguments = sys.argv[1:]
     try:
-        status = create_app()(args=arguments, standalone_mode=False)
+        status = create_app(_needed(arguments))(args=arguments, standalone_mode=False)
     except BrokenPipeError:
         # The reader of our output (`| head`) has gone: not an error, and nothing may be written at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -5,14 +5,16 @@ Not here: what the services are (`composition`), and what is printed about them 
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from router.api.keys import ensure_first_key
+from router.api.keys import Scope, digest_of, ensure_first_key, new_key
+from threadline_connectors.accounts import Condition
 from threadline_runtime.configuration.configuration import Configuration
 from threadline_runtime.failpoints import arm_failpoints
 from threadline_runtime.http import HttpServer
@@ -24,6 +26,8 @@ from threadline_cli.foundations import laid
 __all__ = ["AccountView", "Running", "running"]
 
 T = TypeVar("T")
+_LOOK_AGAIN_SECONDS = 0.1
+_STARTING = "starting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +56,21 @@ class Running:
     def accounts(self) -> tuple[AccountView, ...]:
         """Every account and its state, in the order of the file."""
         states = self._states()
-        return tuple(
-            AccountView(each.id, each.channel, each.brand, states.get(each.id, "starting")) for each in self._configuration.accounts
-        )
+        accounts = self._configuration.accounts
+        return tuple(AccountView(each.id, each.channel, each.brand, "; ".join(states[each.id]) or _STARTING) for each in accounts)
+
+    async def settled(self, within: float) -> None:
+        """Wait until every account has said how it does, at most so many seconds."""
+        for _ in range(round(within / _LOOK_AGAIN_SECONDS)):
+            if self._life.done() or not any(_is_starting(each.state) for each in self.accounts()):
+                return
+            await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+
+    async def make_key(self, name: str) -> str:
+        """A further API key that may answer for every brand; its secret."""
+        key, secret = new_key(name, [Scope.REPLY], None, randomness=os.urandom, now=datetime.now(UTC))
+        await self.services.router.keys.add(key, digest_of(secret))
+        return secret
 
     async def ended(self) -> None:
         """Wait until a signal or `stop`. Raises what ended it otherwise."""
@@ -71,13 +87,19 @@ class Running:
         await self._life
         return None
 
-    def _states(self) -> Mapping[str, str]:
-        states: dict[str, str] = {}
+    def _states(self) -> Mapping[str, Sequence[str]]:
+        states: dict[str, list[str]] = defaultdict(list)
         for state in self.services.ingest_email.board.states():
-            said = f"{state.source.stream} {state.condition.value}" + (f" ({state.reason})" if state.reason else "")
-            before = states.get(state.source.account_id)
-            states[state.source.account_id] = f"{before}; {said}" if before else said
+            reason = f" ({state.reason})" if state.reason else ""
+            states[state.source.account_id].append(f"{state.source.stream} {state.condition.value}{reason}")
+        for status in self.services.notifier.statuses():
+            if status.reason:
+                states[status.account_id].append(f"sending {status.condition.value} ({status.reason})")
         return states
+
+
+def _is_starting(state: str) -> bool:
+    return state == _STARTING or state.endswith(Condition.CONNECTING.value)
 
 
 @asynccontextmanager

@@ -70,9 +70,9 @@ async def _run(folder: Path, host: str, port: int, *, seconds: float | None, pau
         world = await stack.enter_async_context(mail_world(cast.PASSWORDS))
         configuration = load_configuration(cast.write_accounts(folder, imap_port=world.imap_port, smtp_port=world.smtp_port))
         threadline = await stack.enter_async_context(running(data, settings, configuration))
-        api_key = threadline.first_key or ""
-        display.opened(threadline.url, api_key)
-        agent = await stack.enter_async_context(Agent(threadline.url, api_key, patience=_PATIENCE_SECONDS))
+        display.opened(threadline.url, await threadline.make_key("You"))
+        agent_key = await threadline.make_key(cast.AGENT)
+        agent = await stack.enter_async_context(Agent(threadline.url, agent_key, patience=_PATIENCE_SECONDS))
         story = Story(world, agent, display.happened, pause=pause, patience=_PATIENCE_SECONDS)
         try:
             await threadline.unless_it_ends(story.play())

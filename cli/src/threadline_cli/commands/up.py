@@ -17,6 +17,7 @@ from threadline_cli.version import VERSION
 __all__ = ["register"]
 
 _DATA = Path("data")
+_SETTLE_SECONDS = 5.0
 PortOption = Annotated[int | None, typer.Option(min=0, max=65535, show_default="8080", help="Port of the page and the API.")]
 OpsPortOption = Annotated[int | None, typer.Option(min=0, max=65535, show_default="9464", help="Port of /livez, /readyz and /metrics.")]
 
@@ -63,6 +64,7 @@ async def _run(data: Path, settings: Settings, config: Path) -> None:
         )
         if threadline.first_key is not None:
             console.print(f"first API key, shown only now: {threadline.first_key}", markup=False, style="bold", soft_wrap=True)
+        await threadline.settled(within=_SETTLE_SECONDS)
         rows = [(each.account_id, each.channel, each.brand, each.state) for each in threadline.accounts()]
         if rows:
             console.print(table(["account", "channel", "brand", "state"], rows))

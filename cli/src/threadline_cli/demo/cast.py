@@ -7,6 +7,7 @@ import yaml
 
 __all__ = [
     "ACCOUNTS",
+    "AGENT",
     "ANN",
     "BEN",
     "CUSTOMERS",
@@ -40,6 +41,7 @@ class Account:
     display_name: str
 
 
+AGENT = "Sam Rivera"
 ANN = Customer("Ann Lee", "ann.lee@client.test")
 BEN = Customer("Ben Lee", "ben@lee-family.test")
 KENJI = Customer("田中 健二", "kenji@tanaka.test")

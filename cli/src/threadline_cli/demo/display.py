@@ -5,13 +5,14 @@ from datetime import datetime
 
 from rich.cells import set_cell_size
 from rich.console import Console
-from rich.panel import Panel
-from rich.table import Table
+from rich.rule import Rule
 from rich.text import Text
+
+from threadline_cli.demo.cast import AGENT
 
 __all__ = ["Display"]
 
-_STYLES = {"Agent": "green", "Mail server": "red"}
+_STYLES = {AGENT: "green", "Mail server": "red"}
 _NAME_WIDTH = 14
 
 
@@ -24,11 +25,12 @@ class Display:
 
     def opened(self, url: str, api_key: str) -> None:
         """Where to look, and with which key."""
-        facts = Table.grid(padding=(0, 2))
-        facts.add_row("page", Text(url, style="bold underline"))
-        facts.add_row("API key", Text(api_key, style="bold"))
-        facts.add_row("try", Text("open the page, paste the key, and answer Kenji or Elena: they answer back"))
-        self._console.print(Panel(facts, title="Threadline demo", title_align="left", border_style="cyan", expand=False, padding=(1, 2)))
+        self._console.print(Rule("Threadline demo", style="cyan", align="left"))
+        # The page takes the key out of its own address; what stands behind # never goes over the network.
+        self._console.print(Text("page     ").append(f"{url}/#key={api_key}", style="bold underline"), soft_wrap=True)
+        self._console.print(Text("API key  ").append(api_key, style="bold"), soft_wrap=True)
+        self._console.print("try      open the page and answer Kenji or Elena: they answer back")
+        self._console.print(Rule(style="cyan"))
 
     def happened(self, who: str, what: str) -> None:
         """One step of the story."""

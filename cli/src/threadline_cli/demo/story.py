@@ -119,14 +119,14 @@ class Story:
         return await self._arrived(customer)
 
     async def _reply(self, conversation: Conversation, text: str) -> Entry:
-        self._tell("Agent", f"answers “{conversation.subject}”")
+        self._tell(cast.AGENT, f"answers “{conversation.subject}”")
         entry = await self._agent.reply(conversation.conversation_id, text, self._key())
         await asyncio.sleep(self._pause)
         return entry
 
     async def _note(self, conversation: Conversation, text: str) -> None:
         await self._agent.note(conversation.conversation_id, text, self._key())
-        self._tell("Agent", "writes an internal note")
+        self._tell(cast.AGENT, "writes an internal note")
         await asyncio.sleep(self._pause)
 
     async def _entry(self, conversation: Conversation, what: str, fits: Callable[[Entry], bool]) -> None:

@@ -1,6 +1,7 @@
 """`threadline up` as a process of its own on free loopback ports, with a client for its API; for end-to-end and fault tests."""
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
+from unittest import mock
 
 import httpx
 import yaml
@@ -17,7 +19,9 @@ from threadline_events.timeline import Conversation, Entry
 from threadline_runtime.testing.mail_world import MailWorld
 from threadline_runtime.testing.ports import LOOPBACK, free_ports
 
-__all__ = ["FIRST_KEY", "MailAccount", "Standalone", "accounts_file", "threadline"]
+from threadline_cli.main import run
+
+__all__ = ["FIRST_KEY", "MailAccount", "Standalone", "accounts_file", "threadline", "threadline_here"]
 
 FIRST_KEY = "tl_only_for_tests_only_for_tests_only"
 _LOOK_AGAIN_SECONDS = 0.02
@@ -52,9 +56,25 @@ def accounts_file(path: Path, world: MailWorld, accounts: Sequence[MailAccount])
 
 
 def threadline(*arguments: str, env: Mapping[str, str] | None = None, within: float = 60.0) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end, as a shell would."""
+    """Run the command to its end in a process of its own, as a shell would."""
     program = [sys.executable, "-c", "from threadline_cli.main import run; run()", *arguments]
     return subprocess.run(program, capture_output=True, text=True, check=False, timeout=within, env=_environment(env))  # noqa: S603
+
+
+def threadline_here(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a short verb in this process, which need not import everything again."""
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    with (
+        mock.patch.dict(os.environ, _environment(env), clear=True),
+        mock.patch.object(sys, "argv", ["threadline", *arguments]),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            run()
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 0
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
 
 
 def _environment(changes: Mapping[str, str] | None) -> dict[str, str]:
