@@ -42,7 +42,7 @@ def finish(up: Standalone, load: Load, sink: FakeSmtp, what: str) -> Books:
         up.start()
     history = load.stop()
     books = settle(up, history, sink, within=90)
-    print(f"\n{what} (seed {SEED}): {books}; refused {history.refused}, commands {len(history.commands)}, bounces {len(history.bounces)}")
+    print(f"\n{what} (seed {SEED}): {books}; refused {history.refused}, commands {len(history.commands)}, bounces {history.bounces}")
     return books
 
 

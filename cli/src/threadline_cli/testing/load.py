@@ -5,20 +5,21 @@ Not here: faults, and the check at the end (`conservation`).
 """
 
 import contextlib
-import email
 import random
 import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.utils import format_datetime, localtime
 
 import httpx
 from threadline_runtime.testing.dovecot import Dovecot
-from threadline_runtime.testing.fake_smtp import FakeSmtp
+from threadline_runtime.testing.fake_smtp import FakeSmtp, Fate, Step
 from threadline_runtime.testing.mail_world import OTHER_BRAND, SALES, SUPPORT
 
+from threadline_cli.testing.oddities import Oddities
 from threadline_cli.testing.standalone import Standalone
 
 __all__ = ["AcceptedReply", "History", "Load", "SentMail", "bounce_of", "customer_mail"]
@@ -43,13 +44,14 @@ class SentMail:
         return frozenset(_BRAND_OF[box] for box in self.mailboxes)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AcceptedReply:
-    """A reply that the API accepted with 202: one entry, one mail to `to`."""
+    """A reply that the API accepted with 202: one entry, one mail an attempt."""
 
     token: str
     message_id: str
-    to: str
+    bounced: bool = False
+    retries: int = 0
 
 
 @dataclass
@@ -59,8 +61,9 @@ class History:
     mails: list[SentMail] = field(default_factory=list)
     replies: list[AcceptedReply] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
-    bounces: list[str] = field(default_factory=list)
-    """Texts of replies whose mail came back."""
+    bounces: int = 0
+    poisoned: int = 0
+    """Records that must end as dead letters."""
     refused: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -73,7 +76,7 @@ def customer_mail(author: str, to: str, token: str, *, answers: str | None = Non
     made["Message-ID"] = f"<{message_id or token}@client.test>"
     if answers:
         made["In-Reply-To"] = made["References"] = f"<{answers}>"
-    made.set_content(f"Please look into this: {token}\n")
+    made.set_content(f"Please look into this: {token}\n" + "and this is why.\n" * (6000 if token.endswith("0") else 1))
     made.add_alternative(f"<p>Please look into this: <b>{token}</b></p>", subtype="html")
     return made.as_bytes()
 
@@ -107,6 +110,8 @@ class Load:
         self._up = up
         self._dovecot = dovecot
         self._sink = sink
+        self._odd = Oddities(up.data, seed)
+        self._oddly = threading.Lock()
         self._random = random.Random(seed)  # noqa: S311 - a load, not a secret
         self._customers = [f"customer{n}@client{n % 3}.test" for n in range(customers)]
         self._pause = pause
@@ -161,7 +166,17 @@ class Load:
             self.history.mails += sent
 
     def _work(self) -> None:
-        actions = {self.reply: 6, self.note: 2, self.resolve: 2, self.link: 2, self.assign: 1, self.bounce: 1}
+        actions = {
+            self.reply: 6,
+            self.note: 2,
+            self.resolve: 2,
+            self.link: 2,
+            self.assign: 1,
+            self.bounce: 1,
+            self.snooze: 1,
+            self.retry: 1,
+            self.odd: 1,
+        }
         try:
             while not self._stopping.wait(self._pause):
                 with contextlib.suppress(*_TIRED):
@@ -191,6 +206,8 @@ class Load:
         if conversation is None:
             return
         token = self._token()
+        if self._random.random() < 0.1:
+            self._sink.script(Step(self._random.choice([Fate.DROP_AFTER_DATA, Fate.DROP_UNTAKEN, Fate.DROP_AFTER_ACCEPT, Fate.ACCEPT])))
         answer = self._insist("POST", f"/v1/conversations/{conversation['conversation_id']}/replies", {"text": f"We are on it: {token}"})
         if answer is None:
             return
@@ -199,7 +216,7 @@ class Load:
                 self.history.refused += 1
             return
         with self.history.lock:
-            self.history.replies.append(AcceptedReply(token, answer.json()["message_id"], str(conversation["contact_id"])))
+            self.history.replies.append(AcceptedReply(token, answer.json()["message_id"]))
 
     def note(self) -> None:
         """Write an internal note."""
@@ -214,6 +231,34 @@ class Load:
             change = {"assignee": self._random.choice(["sam", "kim"])}
             self._command("PATCH", f"/v1/conversations/{conversation['conversation_id']}", change)
 
+    def snooze(self) -> None:
+        """Hide a conversation for a second."""
+        conversation = self._some_conversation()
+        if conversation is not None:
+            change = {"status": "snoozed", "snoozed_until": (datetime.now(UTC) + timedelta(seconds=1)).isoformat()}
+            self._command("PATCH", f"/v1/conversations/{conversation['conversation_id']}", change)
+
+    def retry(self) -> None:
+        """Send again what bounced; a repeat wanted by a person is no double."""
+        with self.history.lock:
+            bounced = [reply for reply in self.history.replies if reply.bounced]
+        if bounced:
+            reply = self._random.choice(bounced)
+            answer = self._command("POST", f"/v1/messages/{reply.message_id}/retry", None)
+            if answer is not None and answer.is_success:
+                reply.retries += 1
+
+    def odd(self) -> None:
+        """Something beside mail reaches the bus."""
+        conversation = self._some_conversation()
+        with self._oddly:
+            self._odd.poison()
+            self._odd.identified(self._random.choice(self._customers))
+            if conversation is not None:
+                self._odd.desk_note(str(conversation["conversation_id"]), str(conversation["brand"]))
+            with self.history.lock:
+                self.history.poisoned = self._odd.poisoned
+
     def resolve(self) -> None:
         """Resolve a conversation as it was read; it may answer that the customer wrote meanwhile."""
         conversation = self._some_conversation()
@@ -223,12 +268,15 @@ class Load:
 
     def bounce(self) -> None:
         """Return one of the mails that went out as undeliverable."""
-        sent = [mail for mail in self._sink.received if b"acme" in mail.sender.encode()]
+        with self.history.lock:
+            replies = {reply.token: reply for reply in self.history.replies}
+        sent = [(mail, reply) for mail in self._sink.received for token, reply in replies.items() if token.encode() in mail.data]
         if sent:
-            mail = self._random.choice(sent)
+            mail, reply = self._random.choice(sent)
             self._dovecot.append_many(SUPPORT, [bounce_of(mail.data, mail.recipients[0])])
             with self.history.lock:
-                self.history.bounces.append(email.message_from_bytes(mail.data)["Message-ID"].strip("<>"))
+                reply.bounced = True
+                self.history.bounces += 1
 
     def link(self) -> None:
         """Say that two customers are one person, or take it back."""

@@ -1,0 +1,94 @@
+"""What reaches the bus beside mail: records that nobody can read, identities that a connector vouches for, commands of desks.
+
+Written by this process onto the bus of a running or dead `threadline up`, as a foreign producer would. Not here: mail and agents (`load`).
+"""
+
+import asyncio
+import random
+from datetime import UTC, datetime
+from pathlib import Path
+
+from threadline_events import ids, topics
+from threadline_events.commands import Actor, AddNote
+from threadline_events.deliveries import DeskPosted
+from threadline_events.evidence import Evidence
+from threadline_events.inbound import Author, Connector, InboundEvent, Participant
+from threadline_events.records import Record, command_record, delivery_record, inbound_record
+from threadline_runtime.bus.port import RawRecord
+from threadline_runtime.opening import open_bus
+
+__all__ = ["Oddities"]
+
+_POISON = (b"", b"\xff\xfe", b"{", b'{"kind": "message.received"}', b"[" * 5000, b"null", b'"\x00"', b"NaN")
+
+
+class Oddities:
+    """Writes onto the bus in a data folder; counts what must end as a dead letter."""
+
+    def __init__(self, data: Path, seed: int) -> None:
+        self._data = data
+        self._random = random.Random(seed)  # noqa: S311 - a load, not a secret
+        self._number = 0
+        self.poisoned = 0
+
+    def poison(self) -> None:
+        """A record on each consumed topic that cannot be read."""
+        chosen = (topics.INBOUND, topics.COMMANDS, topics.INTAKES, topics.OUTBOUND, topics.DELIVERIES)
+        records = [RawRecord(topic, b"key", self._random.choice(_POISON), (("ce_id", b"\xff"), ("odd", None))) for topic in chosen]
+        asyncio.run(self._publish_raw(records))
+        self.poisoned += len(records)
+
+    def identified(self, customer: str) -> None:
+        """A platform says that a phone and a mail address are one person's."""
+        self._number += 1
+        name = f"profile-{self._random.getrandbits(60)}-{self._number}"
+        now = datetime.now(UTC)
+        event = InboundEvent(
+            event_id=ids.event_id("whatsapp", "acme-support", name, "contact.identified"),
+            message_id=ids.message_id("acme", "whatsapp", "acme-support", name),
+            intake_id=None,
+            kind="contact.identified",
+            channel="whatsapp",
+            account_id="acme-support",
+            brand="acme",
+            author=Author(identity=f"whatsapp:+49170{self._random.randint(1000000, 1000009)}", evidence=Evidence.PROVIDER),
+            participants=(Participant(identity=f"email:{customer}", role="same_as"),),
+            occurred_at=now,
+            received_at=now,
+            connector=Connector(name="whatsapp", version="0"),
+        )
+        asyncio.run(self._publish([inbound_record(event)]))
+
+    def desk_note(self, conversation_id: str, brand: str) -> None:
+        """A desk's note under a reference that is told only afterwards, so that it waits."""
+        self._number += 1
+        reference = f"C1/{self._random.getrandbits(40)}"
+        note = AddNote(
+            command_id=ids.command_id("desk", reference),
+            brand=brand,
+            desk_id="desk",
+            desk_reference=reference,
+            actor=Actor(identity="desk:sam"),
+            issued_at=datetime.now(UTC),
+            text="from the desk",
+        )
+        posted = DeskPosted(desk_id="desk", reference=reference, conversation_id=conversation_id)
+        asyncio.run(self._publish([command_record(note)]))
+        asyncio.run(self._publish([delivery_record(posted)]))
+
+    async def _publish(self, records: list[Record]) -> None:
+        bus = await open_bus(self._url(), version="test")
+        try:
+            await bus.publish(records)
+        finally:
+            await bus.close()
+
+    async def _publish_raw(self, records: list[RawRecord]) -> None:
+        bus = await open_bus(self._url(), version="test")
+        try:
+            await bus.publish_raw(records)
+        finally:
+            await bus.close()
+
+    def _url(self) -> str:
+        return f"sqlite:///{self._data.absolute() / 'bus.db'}"
