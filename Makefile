@@ -53,9 +53,8 @@ faults-check: $(READY) ## seed eight faults and see that each turns the faults s
 	@$(call existing,tests/faults/check.py,the check of the faults suite is not written yet)
 	@$(PYTHON) tests/faults/check.py
 
-bench: $(READY) ## measure against floors in one run; results go to docs/performance.md
-	@$(call existing,benchmarks/run.py,the benchmarks are not written yet)
-	@$(PYTHON) benchmarks/run.py
+bench: $(READY) ## measure each row of benchmarks/ against its floor, and print the ratios
+	@for row in benchmarks/bench_*.py; do echo "== $$row"; $(PYTHON) "$$row"; done
 
 demo: $(READY) ## show the whole way on this machine: a mail server, a customer, the page; works offline
 	@$(VENV)/bin/threadline demo
