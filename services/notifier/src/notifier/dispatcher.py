@@ -13,6 +13,7 @@ from threadline_runtime.failpoints import failpoint
 from notifier.accounts import AccountCondition, SendingAccount
 from notifier.clock import Clock
 from notifier.store.port import DeliveryStore
+from notifier.sweeping import sweep
 from notifier.watching import Watcher
 from notifier.worker import LaneWorker, Visit
 
@@ -24,6 +25,7 @@ _TAKEN_REST = 2.0
 _FAULT_REST = 5.0
 _FIRST_RECHECK = 60.0
 _LONGEST_RECHECK = 3600.0
+_SWEEP = 60.0
 _DRAIN = 15.0
 
 
@@ -39,6 +41,7 @@ class AccountDispatcher:
         self._woken = asyncio.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
         self._resting: dict[str, float] = {}
+        self._next_sweep = 0.0
         self._rechecks = 0
         self._recheck_at: float | None = None
 
@@ -73,6 +76,10 @@ class AccountDispatcher:
         if free <= 0:
             return _POLL
         skipped = len(self._running) + len(self._resting)
+        if now >= self._next_sweep:
+            await sweep(self._store, self._account.account_id, self._clock.now())
+            await failpoint("notifier.dispatcher.after_sweep")
+            self._next_sweep = now + _SWEEP
         asked = self._clock.now()
         due = await self._store.due_lanes(self._account.account_id, asked, free + skipped)
         await failpoint("notifier.dispatcher.after_due_lanes")

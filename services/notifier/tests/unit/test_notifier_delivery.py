@@ -129,6 +129,16 @@ def test_giving_up_after_an_unknown_outcome_is_uncertain() -> None:
     assert after(called(waiting), BUSY).rank is DeliveryRank.UNCERTAIN
 
 
+def test_a_refused_repeat_is_uncertain() -> None:
+    """Nor where the repeat is refused for good; unless the first call turns out to have been refused as well."""
+    uncertain = after(called(after(called(), SILENT), token=2), GONE)
+    assert uncertain.rank is DeliveryRank.UNCERTAIN
+    assert uncertain.reason == "the address takes no mail (550 5.1.1); an earlier call may have been accepted"
+    failed = settle(uncertain, 1, GONE, NOW, 0.0)
+    assert failed is not None
+    assert failed.rank is DeliveryRank.FAILED_CALL
+
+
 class TestLateResults:
     """Results of a worker that lost its lease are merged by state order."""
 

@@ -128,7 +128,7 @@ def _settle_open(delivery: Delivery, outcome: Outcome, now: datetime, roll: floa
         case Sent():
             return _sent(closed, outcome, now)
         case Failed():
-            return _ended(closed, DeliveryRank.FAILED_CALL, outcome, now)
+            return _failed(closed, outcome, now)
         case Unknown():
             return _unknown(closed, outcome, now, roll)
         case Refused():
@@ -139,6 +139,14 @@ def _settle_open(delivery: Delivery, outcome: Outcome, now: datetime, roll: floa
 
 def _sent(delivery: Delivery, outcome: Sent, now: datetime) -> Delivery:
     return replace(_ended(delivery, DeliveryRank.SENT, outcome, now), external_ids=outcome.external_ids)
+
+
+def _failed(delivery: Delivery, outcome: Failed | Deferred, now: datetime) -> Delivery:
+    # An earlier call may have been accepted; then nobody may say that the message failed.
+    if delivery.unknown_outcomes:
+        doubt = f"{outcome.reason}; an earlier call may have been accepted"
+        return _ended(delivery, DeliveryRank.UNCERTAIN, replace(outcome, reason=doubt), now)
+    return _ended(delivery, DeliveryRank.FAILED_CALL, outcome, now)
 
 
 def _unknown(delivery: Delivery, outcome: Unknown, now: datetime, roll: float) -> Delivery:
@@ -152,10 +160,8 @@ def _deferred(delivery: Delivery, outcome: Deferred, now: datetime, roll: float)
     since = delivery.first_deferred_at or now
     counted = replace(delivery, deferrals=delivery.deferrals + 1, first_deferred_at=since)
     if backoff.is_time_to_give_up(counted.deferrals, now - since):
-        # An earlier call may have been accepted; then nobody may say that the message failed.
-        rank = DeliveryRank.UNCERTAIN if delivery.unknown_outcomes else DeliveryRank.FAILED_CALL
         hours = int((now - since) / timedelta(hours=1))
-        return _ended(counted, rank, replace(outcome, reason=f"gave up after {hours} h: {outcome.reason}"), now)
+        return _failed(counted, replace(outcome, reason=f"gave up after {hours} h: {outcome.reason}"), now)
     # Of an account that cannot be reached no delivery waits longer than the account itself does.
     delay_of = backoff.account_pause if outcome.whole_account else backoff.retry_delay
     delay = delay_of(counted.deferrals, outcome.retry_after, roll)

@@ -72,6 +72,10 @@ class DeliveryStore(Protocol):
         """The first time after `after` at which a lane of the account is to be looked at; None when there is none."""
         ...
 
+    async def unreported_lanes(self, account_id: str, limit: int) -> Sequence[str]:
+        """Lanes of an account with a delivery that is final and not reported."""
+        ...
+
     async def totals(self, since: datetime | None = None) -> Mapping[str, Totals]:
         """What became of what was accepted, by account, of deliveries queued since then."""
         ...

@@ -21,6 +21,7 @@ _TABLES: Final = (
         queued_at INTEGER NOT NULL, rank INTEGER NOT NULL, repeats INTEGER NOT NULL, is_open INTEGER NOT NULL, version INTEGER NOT NULL,
         state TEXT NOT NULL, message BLOB NOT NULL, PRIMARY KEY (message_id, attempt))""",
     "CREATE INDEX IF NOT EXISTS notifier_deliveries_lane ON notifier_deliveries (lane, is_open, position)",
+    "CREATE INDEX IF NOT EXISTS notifier_deliveries_open ON notifier_deliveries (account_id, is_open, rank)",
     "CREATE INDEX IF NOT EXISTS notifier_deliveries_account ON notifier_deliveries (account_id, queued_at, rank, repeats)",
     """CREATE TABLE IF NOT EXISTS notifier_lanes (
         lane TEXT PRIMARY KEY, account_id TEXT NOT NULL, due INTEGER NOT NULL, is_due INTEGER NOT NULL, not_before INTEGER NOT NULL)
@@ -39,6 +40,8 @@ _RAISE: Final = """INSERT INTO notifier_lanes (lane, account_id, due, is_due, no
     ON CONFLICT (lane) DO UPDATE SET due = due + 1, is_due = 1, not_before = min(not_before, excluded.not_before)"""
 _CLEAR: Final = "UPDATE notifier_lanes SET is_due = 0, not_before = ? WHERE lane = ? AND due = ?"
 _NEVER: Final = 2**62
+_UNREPORTED: Final = """SELECT DISTINCT lane FROM notifier_deliveries
+    WHERE account_id = ? AND is_open = 1 AND rank >= ? LIMIT ?"""
 _TOTALS: Final = """SELECT account_id, rank, count(*), sum(repeats) FROM notifier_deliveries WHERE queued_at >= ?
     GROUP BY account_id, rank"""
 
@@ -131,6 +134,11 @@ class SqliteDeliveryStore:
         values = (account_id, _millis(after))
         (first,) = await self._database.read(lambda connection: connection.execute(query, values).fetchone())
         return datetime.fromtimestamp(first / 1000, UTC) if first is not None else None
+
+    async def unreported_lanes(self, account_id: str, limit: int) -> Sequence[str]:
+        """See DeliveryStore."""
+        values = (account_id, int(DeliveryRank.UNCERTAIN), limit)
+        return [lane for (lane,) in await self._database.read(lambda connection: connection.execute(_UNREPORTED, values).fetchall())]
 
     async def totals(self, since: datetime | None = None) -> Mapping[str, Totals]:
         """See DeliveryStore."""

@@ -174,6 +174,25 @@ class DeliveryStoreSuite:
         assert len(await store.due_lanes("support-mail", NOW, 10)) == 1
         assert not await store.postpone(one, NOW + timedelta(hours=1))
 
+    async def test_unreported_lanes(self, store: DeliveryStore) -> None:
+        """P3: a final result whose lane nobody looks at any more can be found, and only such a one."""
+        waiting, stored, other = (
+            _delivery("m_1", 1),
+            _delivery("m_2", 2, thread="zoe@client.test"),
+            _delivery("m_3", 3, account="other-mail"),
+        )
+        await store.insert([waiting, stored, other])
+        called = open_call(stored, 1, NOW)
+        assert await store.replace(called)
+        assert await store.unreported_lanes("support-mail", 10) == []
+        sent = settle(called, 1, Sent(("a@b",)), NOW, 0.0)
+        assert sent is not None
+        assert await store.replace(sent)
+        assert await store.unreported_lanes("support-mail", 10) == [stored.lane]
+        assert await store.unreported_lanes("other-mail", 10) == []
+        assert await store.replace(mark_reported(sent))
+        assert await store.unreported_lanes("support-mail", 10) == []
+
     async def test_totals_conserve(self, store: DeliveryStore) -> None:
         """P3: accepted = sent + failed + uncertain + in flight, per account; repeats apart."""
         outcomes: dict[str, Outcome | None] = {
