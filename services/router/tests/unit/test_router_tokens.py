@@ -1,0 +1,75 @@
+"""P4: only the router signs reply addresses, Message-IDs and envelope senders, and knows its own whatever became of their case."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from router.domain.policy import Account
+from router.domain.tokens import MailSigner
+from threadline_events import ids
+from threadline_runtime.signing import SigningKeys
+
+ACME = Account("support-mail", "email", "acme", "support@acme.test")
+OTHER = Account("help", "email", "other", "help@other.test")
+SIGNER = MailSigner(SigningKeys([b"n" * 32, b"o" * 32]), [ACME, OTHER])
+STRANGER = MailSigner(SigningKeys([b"x" * 32]), [ACME, OTHER])
+STRANDS = st.binary(max_size=40).map(lambda raw: ids.strand_id(raw.hex()))
+MESSAGES = st.binary(max_size=40).map(lambda raw: ids.command_entry_id(raw.hex()))
+
+
+@given(STRANDS, st.booleans())
+def test_a_reply_address_comes_back_as_what_was_signed(strand, shouted):
+    address = SIGNER.reply_address(ACME, strand)
+    read = SIGNER.read_reply(address.upper() if shouted else address)
+
+    assert read is not None
+    assert (read.strand_id, read.brand, read.account_id) == (strand, "acme", "support-mail")
+    assert len(address.partition("@")[0]) <= 64
+    assert STRANGER.read_reply(address) is None
+
+
+@given(MESSAGES, st.integers(1, 9999))
+def test_our_message_id_and_envelope_sender_name_message_and_attempt(message, attempt):
+    name, envelope = SIGNER.own_message_id(ACME, message, attempt), SIGNER.envelope_sender(ACME, message, attempt)
+
+    for read in (SIGNER.read_message_id(f"<{name}>"), SIGNER.read_message_id(name.upper()), SIGNER.read_envelope(envelope)):
+        assert read is not None
+        assert (read.message_id, read.attempt, read.brand) == (message, attempt, "acme")
+    assert STRANGER.read_message_id(name) is None
+    assert STRANGER.read_envelope(envelope) is None
+
+
+@given(STRANDS, st.integers(0, 41), st.sampled_from("abcdefghijklmnopqrstuvwxyz234567"))
+def test_one_changed_character_is_no_signature(strand, place, letter):
+    address = SIGNER.reply_address(ACME, strand)
+    start = address.index("+r") + 2
+    changed = address[: start + place] + letter + address[start + place + 1 :]
+
+    assert changed == address or SIGNER.read_reply(changed) is None
+
+
+def test_an_older_key_still_verifies():
+    old = MailSigner(SigningKeys([b"o" * 32]), [ACME])
+    strand = ids.strand_id("m_1")
+
+    assert SIGNER.read_reply(old.reply_address(ACME, strand)) is not None
+    assert old.read_reply(SIGNER.reply_address(ACME, strand)) is None
+
+
+def test_another_brands_token_is_known_as_the_other_brands():
+    """P7: brands are kept apart, and explain can say so."""
+    read = SIGNER.read_reply(SIGNER.reply_address(OTHER, ids.strand_id("m_1")))
+
+    assert read is not None
+    assert read.brand == "other"
+
+
+def test_a_kind_does_not_pass_for_another():
+    message = ids.command_entry_id("k_1")
+
+    assert SIGNER.read_reply(SIGNER.envelope_sender(ACME, message, 1)) is None
+    assert SIGNER.read_envelope(SIGNER.reply_address(ACME, ids.strand_id("m_1"))) is None
+
+
+def test_an_address_that_would_be_too_long_stays_plain():
+    long = Account("long", "email", "acme", f"{'a' * 40}@acme.test")
+
+    assert MailSigner(SigningKeys([b"n" * 32]), [long]).reply_address(long, ids.strand_id("m_1")) == long.address
