@@ -8,6 +8,7 @@ import contextlib
 import os
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import ingest_email.app as ingest
 import notifier.app as sending
@@ -28,6 +29,8 @@ from threadline_cli.foundations import Foundations
 __all__ = ["Doors", "Services", "compose", "refuse_unknown_channels"]
 
 _TRIM_EVERY_SECONDS = 3600.0
+_AUDIT_EVERY_SECONDS = 600.0
+_AUDITED = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +43,13 @@ class Doors:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Every service, ready to run by `life`."""
+    """Every service, ready to run by `life`; `stopping` is set when it begins to drain."""
 
     router: Router
     ingest_email: IngestEmail
     notifier: Notifier
     life: Lifecycle
+    stopping: asyncio.Event
 
 
 async def compose(base: Foundations, doors: Doors) -> Services:
@@ -57,6 +61,12 @@ async def compose(base: Foundations, doors: Doors) -> Services:
         await migrate(base.database)
     checkpoints = ingest.open_checkpoints(base.database)
     around = ingest.Surroundings(base.bus, base.blobs, checkpoints, base.leases, base.metrics, base.spool)
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        base.health.drain()
+        stopping.set()
+
     services = Services(
         router=routing.build_router(
             routing.Surroundings(base.bus, base.database, base.blobs, base.configuration, base.signing, base.metrics, os.urandom)
@@ -65,7 +75,8 @@ async def compose(base: Foundations, doors: Doors) -> Services:
         notifier=Notifier(
             senders, sending.Surroundings(base.bus, base.blobs, sending.open_store(base.database), base.leases, base.metrics)
         ),
-        life=Lifecycle(on_stop=base.health.drain),
+        life=Lifecycle(on_stop=stop),
+        stopping=stopping,
     )
     _watch(base, services)
     _schedule(base, services, doors)
@@ -108,6 +119,7 @@ def _schedule(base: Foundations, services: Services, doors: Doors) -> None:
     life.add("router", services.router.run, stage=Stage.WORK)
     life.add("notifier", services.notifier.run, stage=Stage.WORK, restart=True)
     life.add("trim", lambda: _trim(base), stage=Stage.SUPPORT, restart=True)
+    life.add("audit", lambda: _audit(base, services.router), stage=Stage.SUPPORT, restart=True)
     life.add("leases", base.leases.run, stage=Stage.SUPPORT)
     life.add("beat", beat.run, stage=Stage.SUPPORT)
     life.add("ops", lambda: doors.ops.serve(ops_app(base.health, base.metrics.registry)), stage=Stage.SUPPORT)
@@ -131,3 +143,13 @@ async def _trim(base: Foundations) -> None:
         with contextlib.suppress(TransientError):  # the bus is watched by its own probe; the next round trims what this one could not
             await base.bus.trim()
         await asyncio.sleep(_TRIM_EVERY_SECONDS)
+
+
+async def _audit(base: Foundations, router: Router) -> None:
+    """Show what went missing of the last day; `threadline audit` reaches back further."""
+    while True:
+        await asyncio.sleep(_AUDIT_EVERY_SECONDS)
+        with contextlib.suppress(TransientError):  # a store that is away is shown by readiness, not as a loss
+            now = datetime.now(UTC)
+            report = await router.audit.run(now, since=now - _AUDITED)
+            base.metrics.audit_missing.set(report.missing)

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from router.api.keys import Scope, digest_of, ensure_first_key, new_key
 from threadline_connectors.accounts import Condition
@@ -25,7 +25,6 @@ from threadline_cli.foundations import laid
 
 __all__ = ["AccountView", "Running", "running"]
 
-T = TypeVar("T")
 _LOOK_AGAIN_SECONDS = 0.1
 _STARTING = "starting"
 
@@ -76,16 +75,18 @@ class Running:
         """Wait until a signal or `stop`. Raises what ended it otherwise."""
         await asyncio.shield(self._life)
 
-    async def unless_it_ends(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """Do `work` beside it; None where Threadline was asked to end before. Raises what ended it otherwise."""
-        task = asyncio.create_task(work)
-        await asyncio.wait([task, self._life], return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
+    async def unless_it_ends(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do `work` beside it; False where Threadline was asked to end before. Raises what either of them died of."""
+        task, stopping = asyncio.create_task(work), asyncio.create_task(self.services.stopping.wait())
+        await asyncio.wait([task, stopping, self._life], return_when=asyncio.FIRST_COMPLETED)
+        if task.done() and not self.services.stopping.is_set():
+            stopping.cancel()
+            await task
+            return True
         task.cancel()
         await asyncio.wait([task])
         await self._life
-        return None
+        return False
 
     def _states(self) -> Mapping[str, Sequence[str]]:
         states: dict[str, list[str]] = defaultdict(list)
@@ -99,7 +100,7 @@ class Running:
 
 
 def _is_starting(state: str) -> bool:
-    return state == _STARTING or state.endswith(Condition.CONNECTING.value)
+    return state == _STARTING or state.endswith((Condition.WAITING.value, Condition.CONNECTING.value))
 
 
 @asynccontextmanager

@@ -75,10 +75,10 @@ async def _run(folder: Path, host: str, port: int, *, seconds: float | None, pau
         agent = await stack.enter_async_context(Agent(threadline.url, agent_key, patience=_PATIENCE_SECONDS))
         story = Story(world, agent, display.happened, pause=pause, patience=_PATIENCE_SECONDS)
         try:
-            await threadline.unless_it_ends(story.play())
+            told = await threadline.unless_it_ends(story.play())
         except StoryError as error:
             raise NoAnswerError(f"the demo's story broke off: {error}") from error
-        if seconds != 0:
+        if told and seconds != 0:
             display.told(seconds)
             with suppress(TimeoutError):
                 await threadline.unless_it_ends(asyncio.wait_for(story.keep_answering(), seconds))
