@@ -475,7 +475,7 @@ MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], int]] = {
     "what waited is not applied": (lambda patch: patch.setattr(amending.Amending, "apply_waiting", _nothing), 1),
     "nobody aligns": (lambda patch: patch.setattr(outbox, "align", _nothing), 2),
     "links do not derive": (lambda patch: patch.setattr(outbox, "rederive", _nothing), 16),
-    "version read after the sources": (_version_last, 19),
+    "version read after the sources": (_version_last, 117),
     "derivation writes only differences": (_only_differences, 1),
     "forgotten strands": (_forgotten_strands, 47),
     "links do not align": (_unlinks_not_aligned, 8),

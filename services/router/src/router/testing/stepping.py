@@ -62,6 +62,10 @@ class InlineDatabase(SqliteDatabase):
         """Run it now."""
         return run(self._connection)
 
+    async def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        """Look at what is stored, without a step."""
+        return self._connection.execute(statement).fetchall()
+
     async def close(self) -> None:
         """Let go of the memory."""
         self._connection.close()
