@@ -115,17 +115,36 @@ async def test_a_search_has_no_charset():
     assert "UID SEARCH UID 1:*" in script.seen
 
 
-@pytest.mark.parametrize(
-    "reply", [silent, hang_up, then("* 1 FETCH (UID 1 BODY[] {{100}}\r\nhalf", stay=False), then("* 1 FETCH (UID 1 BODY[] {{100}}\r\nhalf")]
-)
+HALF = "* 1 FETCH (UID 1 BODY[] {{100}}\r\nhalf"
+
+
+@pytest.mark.parametrize("reply", [silent, then(HALF)])
 async def test_a_fetch_that_never_ends_raises(reply):
-    """Silence, a cut, half a literal: the call ends, the connection is not used again."""
+    """Silence, half a literal: the call ends, the connection is not used again."""
     async with connected(Script(fetch=reply)) as connection:
         await connection.select("INBOX", writable=False)
-        with pytest.raises(RetryableError):
+        with pytest.raises(RetryableError, match="did not answer FETCH"):
             await asyncio.wait_for(connection.fetch_mails([1], 0), 5)
         with pytest.raises(RetryableError, match="broken"):
             await asyncio.wait_for(connection.search("1:*"), 5)
+
+
+@pytest.mark.parametrize("reply", [hang_up, then(HALF, stay=False)])
+async def test_a_fetch_that_is_cut_raises_at_once(reply, monkeypatch):
+    """A lost connection ends the call, however patient the call is."""
+    monkeypatch.setattr(wire, "_COMMAND", 60.0)
+    async with connected(Script(fetch=reply)) as connection:
+        await connection.select("INBOX", writable=False)
+        with pytest.raises(RetryableError, match="closed the connection"):
+            await asyncio.wait_for(connection.fetch_mails([1], 0), 5)
+
+
+async def test_answers_that_nobody_asked_for_are_left_out():
+    """Another session's change of flags may name a UID; it is no mail of ours to fetch."""
+    text = "* 9 FETCH (UID 9 FLAGS (\\Seen))\r\n* 1 FETCH (UID 1 RFC822.SIZE 5)\r\n{tag} OK done\r\n"
+    async with connected(Script(fetch=then(text))) as connection:
+        await connection.select("INBOX", writable=False)
+        assert [item.uid for item in await connection.list_mails([1])] == [1]
 
 
 async def test_an_answer_of_too_many_lines_ends_the_call():
@@ -144,6 +163,7 @@ async def test_an_idle_that_never_begins_raises(reply):
     """BYE before `+ idling` leaves aioimaplib waiting for ever; the call does not."""
     async with connected(Script(idle=reply)) as connection:
         await connection.select("INBOX", writable=False)
+        connection.forget_growth()
         with pytest.raises(RetryableError):
             await asyncio.wait_for(connection.idle(60), 5)
 
@@ -158,6 +178,7 @@ async def test_a_connection_lost_in_idle_raises():
 
     async with connected(Script(idle=idle)) as connection:
         await connection.select("INBOX", writable=False)
+        connection.forget_growth()
         with pytest.raises(RetryableError, match="closed the connection"):
             await asyncio.wait_for(connection.idle(60), 5)
 
@@ -264,6 +285,7 @@ async def test_nothing_is_left_running_after_close():
     for reply in (silent, hang_up):
         async with connected(Script(idle=reply, logout=silent)) as connection:
             await connection.select("INBOX", writable=False)
+            connection.forget_growth()
             with pytest.raises(RetryableError):
                 await connection.idle(60)
     await asyncio.sleep(0.05)

@@ -111,8 +111,13 @@ async def test_several_folders_with_difficult_names(rig, feeds, mail, mail_world
     assert {event.subject for event in await rig.events()} == {f"Order {number}" for number in range(4)}
 
 
-async def test_mail_with_40_megabytes(rig, feeds, mail_world, spool, tmp_path):
-    """A large mail goes through files: its bytes and its attachment are kept whole, and the spool is empty afterwards."""
+async def test_mail_with_40_megabytes(rig, feeds, mail_world, spool, tmp_path, monkeypatch):
+    """A large mail goes in pieces through files: its bytes and its attachment are kept whole, and the spool is empty afterwards."""
+
+    async def whole(*_):
+        raise AssertionError("a large mail was fetched whole")
+
+    monkeypatch.setattr(ImapConnection, "fetch_mails", whole)
     line = b"QUJD" * 19 + b"\r\n"
     body = line * (40 * 1024 * 1024 // len(line))
     head = (

@@ -1,6 +1,7 @@
 """What a parsed mail says, rule by rule."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,6 +61,16 @@ def test_only_dmarc_of_our_own_server_signs():
     assert said(PASSED.replace("\r\n", "\n") + ANN).author.evidence is Evidence.SIGNED
     assert said(ANN).author.evidence is Evidence.CLAIMED
     assert said(PASSED.replace("\r\n", "\n").replace("mx.acme", "mx.evil") + ANN).author.evidence is Evidence.CLAIMED
+
+
+def test_dmarc_of_a_list_does_not_speak_for_its_members():
+    """A list that rewrites From passes DMARC for itself; who it says wrote is claimed."""
+    raw = (Path(__file__).parents[1] / "fixtures" / "google-group-rewritten-author.eml").read_bytes()
+    signed = b"Authentication-Results: mx.acme.example; dmarc=pass header.from=acme.example\r\n" + raw
+    parsed = parse_mail(signed, context=TRUSTED)
+    assert parsed.authentication.passed
+    message = EmailConnector().parse(ReadMail(parsed, ARRIVED, "0" * 20, signed))[0]
+    assert (message.author.identity, message.author.evidence) == ("email:ann@client.example", Evidence.CLAIMED)
 
 
 def test_a_foreign_reply_to_gets_nothing_from_a_claimed_author():
