@@ -3,6 +3,7 @@
 import email
 import imaplib
 import itertools
+import json
 import time
 from collections.abc import Iterator
 from email import policy
@@ -11,7 +12,7 @@ from email.utils import format_datetime, localtime, parseaddr
 from pathlib import Path
 
 import pytest
-from threadline_cli.testing.standalone import MailAccount, Standalone, accounts_file, threadline
+from threadline_cli.testing.standalone import MailAccount, Standalone, accounts_file, threadline_here
 from threadline_runtime.testing.mail_world import ANN, BOB, OTHER_BRAND, SALES, SUPPORT, MailWorld
 from threadline_runtime.testing.postfix import BOUNCING_DOMAIN
 
@@ -213,6 +214,66 @@ def test_nothing_is_missing_after_a_kill_and_beside_a_running_up(up: Standalone,
     up.until("all mails", lambda: len(up.timeline(conversation.conversation_id)) == 20)
     texts = sorted((entry.text or "").strip() for entry in up.timeline(conversation.conversation_id))
     assert texts == [f"mail {number:02d}." for number in range(20)]
-    audit = threadline("audit", "--data", str(up.data), "--config", str(up.configuration), "--json")
+    audit = threadline_here("audit", "--data", str(up.data), "--config", str(up.configuration), "--json")
     assert audit.returncode == 0, audit.stderr + audit.stdout
     assert up.stop() == 0
+
+
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 600
+"""Large enough to go by a spool file instead of with the mail's text."""
+
+
+def test_files_travel_whole_in_both_directions(up: Standalone, mail_world: MailWorld) -> None:
+    """P6: the customer's picture can be fetched, and the agent's file arrives in the customer's mailbox, byte for byte."""
+    asked = mail(ANN, SUPPORT, "A picture of the damage.")
+    asked.add_attachment(PICTURE, maintype="image", subtype="png", filename="Schäden.png")
+    mail_world.send(asked, ANN, [SUPPORT])
+    conversation = up.conversation_with("A picture of the damage.")
+    (picture,) = up.timeline(conversation.conversation_id)[0].attachments
+    assert (picture.file_name, picture.media_type, picture.size) == ("Schäden.png", "image/png", len(PICTURE))
+    fetched = up.api.get(f"/v1/attachments/{picture.sha256}")
+    assert fetched.content == PICTURE
+    assert fetched.headers["content-disposition"].startswith("attachment")
+
+    form = b"%PDF-1.7 " + bytes(range(256)) * 40
+    brought = up.api.post("/v1/attachments", params={"brand": "acme"}, files={"file": ("Rückgabe.pdf", form, "application/pdf")})
+    assert brought.status_code == 201, brought.text
+    body = {"text": "Please fill in the form.", "attachments": [brought.json()["sha256"]]}
+    accepted = up.api.post(f"/v1/conversations/{conversation.conversation_id}/replies", json=body, headers={"Idempotency-Key": "k-1"})
+    assert accepted.status_code == 202, accepted.text
+    (attached,) = received(mail_world, ANN).iter_attachments()
+    assert (attached.get_filename(), attached.get_content_type()) == ("Rückgabe.pdf", "application/pdf")
+    assert attached.get_content() == form
+
+
+ODD_MAILS = {
+    "no Message-ID": b"From: ann@client.test\r\nTo: support@acme.test\r\nSubject: odd 1\r\n\r\nodd\r\n",
+    "an empty Message-ID": b"From: ann@client.test\r\nMessage-ID: <>\r\nSubject: odd 2\r\n\r\nodd\r\n",
+    "an unknown charset": b"From: ann@client.test\r\nMessage-ID: <odd3@client.test>\r\nSubject: odd 3\r\n"
+    b"Content-Type: text/plain; charset=klingon-1\r\n\r\nodd \xe4\xf6\xfc\r\n",
+    "broken MIME": b"From: ann@client.test\r\nMessage-ID: <odd4@client.test>\r\nSubject: odd 4\r\n"
+    b'Content-Type: multipart/mixed; boundary="never"\r\n\r\n--other\r\n\r\nodd\r\n',
+    "no author": b"Subject: odd 5\r\nMessage-ID: <odd5@client.test>\r\n\r\nodd\r\n",
+    "ten thousand parts": b"From: ann@client.test\r\nMessage-ID: <odd6@client.test>\r\nSubject: odd 6\r\n"
+    b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n' + b"--b\r\n\r\nodd\r\n" * 10_000 + b"--b--\r\n",
+    "nothing": b"\r\n",
+}
+
+
+def test_odd_mails_end_as_an_entry_or_a_rejection_and_the_mailbox_goes_on(up: Standalone, mail_world: MailWorld) -> None:
+    """P3, P8: every payload has its outcome, none blocks the next."""
+    for raw in ODD_MAILS.values():
+        mail_world.dovecot.append(SUPPORT, "INBOX", raw)
+    mail_world.send(mail(BOB, SUPPORT, "Behind the odd ones."), BOB, [SUPPORT])
+    up.conversation_with("Behind the odd ones.", within=60)
+    where = ("--data", str(up.data), "--config", str(up.configuration))
+    audit = threadline_here("audit", *where, "--json")
+    assert audit.returncode == 0
+    (account,) = [json.loads(line) for line in audit.stdout.splitlines()]
+    assert account["intakes"] == len(ODD_MAILS) + 1
+    assert account["pending"] == account["missing"] == 0
+    ends = account["outcomes"]
+    print(f"odd mails: {ends}")
+    assert sum(ends.values()) == len(ODD_MAILS) + 1
+    assert {name.partition("(")[0] for name in ends} <= {"stored", "rejected"}
+    assert ends["stored"] >= 6

@@ -1,0 +1,29 @@
+"""Every verb is there, has its help with an example, and imports no more than it needs."""
+
+import subprocess
+import sys
+
+import pytest
+from threadline_cli.main import VERBS, create_app
+from typer.testing import CliRunner
+
+GROUPS = {"keys": ("create", "list", "revoke"), "dlq": ("list", "show", "redrive", "discard")}
+COMMANDS = [(verb,) for verb in VERBS if verb not in GROUPS] + [(group, verb) for group, verbs in GROUPS.items() for verb in verbs]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_shows_an_example_of_the_verb(command: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(create_app([command[0]]), [*command, "--help"], env={"COLUMNS": "200"})
+    assert shown.exit_code == 0
+    assert f"$ threadline {' '.join(command)}" in " ".join(shown.output.split())
+
+
+def test_the_whole_help_names_every_verb() -> None:
+    shown = CliRunner().invoke(create_app(), ["--help"])
+    assert all(f" {verb} " in shown.output for verb in VERBS)
+
+
+def test_a_question_to_the_api_does_not_wait_for_the_services() -> None:
+    program = "import sys; from threadline_cli.main import create_app; create_app(['conversations']); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"router", "notifier", "ingest_email", "fastapi", "structlog"} & set(loaded)
