@@ -18,6 +18,7 @@ from router.api.positions import Vector, VectorError
 from router.api.stream import EventStream, events, while_valid
 from router.api.testing import NOW, World
 from router.api.visible import Filter
+from router.domain.views import conversation_changed, entry_changed
 from threadline_events import topics
 from threadline_events.inbound import Part
 from threadline_runtime.bus.port import Position
@@ -69,11 +70,11 @@ async def take(parts: ApiParts, count: int, *, wanted: Filter, place: Vector | N
 
 
 async def two_brands(world: World) -> dict[str, str]:
-    strands = {}
-    for brand in ("acme", "globex"):
-        contact = await world.contact("email:ann@x.example", "Ann", brand=brand)
+    strands: dict[str, str] = {}
+    for brand in ("globex", "acme", "globex", "acme"):
+        contact = await world.contact(f"email:ann{len(strands)}@x.example", "Ann", brand=brand)
         strand = await world.strand(contact, f"of {brand}", "email", NOW)
-        strands[brand] = strand.strand_id
+        strands[strand.strand_id] = brand
         await world.message(strand, f"text of {brand}", NOW)
     return strands
 
@@ -92,12 +93,12 @@ async def test_a_stream_shows_only_the_brands_of_its_key(world: World) -> None:
     async with running(world.parts.feed):
         start = world.parts.feed.end
         await two_brands(world)
-        mine = await take(world.parts, 3, wanted=Filter(key("acme")), place=start)
-        assert texts(mine) == ["text of acme"]
+        mine = await take(world.parts, 6, wanted=Filter(key("acme")), place=start)
+        assert texts(mine) == ["text of acme"] * 2
         brands = {(data.get("entry") or data.get("conversation"))["brand"] for _, _, data in mine}  # type: ignore[index]
         assert brands == {"acme"}
-        other = await take(world.parts, 3, wanted=Filter(key(), brand="globex"), place=start)
-        assert texts(other) == ["text of globex"]
+        other = await take(world.parts, 6, wanted=Filter(key(), brand="globex"), place=start)
+        assert texts(other) == ["text of globex"] * 2
 
 
 async def test_a_client_goes_on_where_it_was_and_misses_nothing(world: World) -> None:
@@ -172,6 +173,21 @@ async def test_a_conversation_stream_follows_what_joins_it(world: World) -> None
         await world.message(second, "now", NOW, channel="sms")
         seen = await take(world.parts, 4, wanted=wanted, place=start)
     assert texts(seen) == ["now"]
+
+
+async def test_a_joined_strand_belongs_before_the_conversation_says_so(world: World) -> None:
+    """The change of the joined strand may come first, and entries of it before the conversation's own change."""
+    ann = await world.contact("email:ann@x.example", "Ann")
+    strand = await world.strand(ann, "Lamp", "email", NOW - MINUTE)
+    second = await world.strand(ann, None, "sms", NOW, joins=strand.strand_id)
+    entry = entry_changed(await world.message(second, "now", NOW, channel="sms"))
+    joined = (await world.store.summaries([second.strand_id]))[second.strand_id]
+    wanted = Filter(key(), conversation_id=strand.strand_id, strands=[strand.strand_id])
+    assert not wanted.passes(entry)
+    assert wanted.passes(conversation_changed(joined))
+    assert wanted.passes(entry)
+    assert wanted.passes(conversation_changed(joined.model_copy(update={"joined": None})))
+    assert not wanted.passes(entry)
 
 
 async def test_html_is_sanitised_on_the_stream_too(world: World) -> None:
