@@ -136,7 +136,7 @@ HOSTILE = {
     "unclosed base64": HEAD + b"Content-Transfer-Encoding: base64\r\n\r\n" + b"QUJD" * 500_000 + b"Q",
     "padding everywhere": HEAD + b"Content-Transfer-Encoding: base64\r\n\r\n" + b"QQ==" * 200_000,
     "nul bytes": HEAD + b"\r\n" + b"\x00" * 500_000,
-    "deep html": HEAD + b"Content-Type: text/html\r\n\r\n" + b"<div>" * 20_000 + b"x",
+    "deep html": HEAD + b"Content-Type: text/html\r\n\r\n" + b"<div>" * 400_000 + b"x",
     "deep quotes in html": HEAD + b"Content-Type: text/html\r\n\r\n" + b"<blockquote type=cite class=gmail_quote>" * 5_000 + b"x",
     "many quotes in html": HEAD + b"Content-Type: text/html\r\n\r\n" + b"<div class=gmail_quote>a</div>b" * 5_000,
     "open tags": HEAD + b"Content-Type: text/html\r\n\r\n" + b"<" * 500_000,

@@ -137,6 +137,14 @@ def test_a_signature_below_the_quote_does_not_make_the_quote_an_answer() -> None
     assert found.quoted == f"{ATTRIBUTIONS[0]}\n{QUOTE}"
 
 
+@pytest.mark.parametrize(
+    "html", ["<blockquote type=cite></blockquote>", "<div class=gmail_quote><br></div>", "<p> </p><div id=appendonsend></div>"]
+)
+def test_empty_quotes_are_nothing(html: str) -> None:
+    found = split(html_to_text(html), forward_subject=False)
+    assert (found.reply, found.quoted) == ("", None)
+
+
 def test_forward_subjects() -> None:
     subjects = {"Fwd: x": True, "WG: x": True, "转发\uff1ax": True, "FW:x": True, "Re: Fwd: x": False, "forward: x": False, "": False}
     assert {subject: is_forward_subject(subject) for subject in subjects} == subjects

@@ -4,6 +4,7 @@ Lexbor does the reading. Not here: sanitising for display (the API does that whe
 """
 
 import re
+from html import unescape
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
@@ -56,6 +57,8 @@ _PARAGRAPH = _BREAK * 2
 _AROUND_START = re.compile(f"({_BREAK}*)([{QUOTE_START}{QUOTE_REST}])({_BREAK}*)")
 _AROUND_END = re.compile(f"({_BREAK}*){QUOTE_END}({_BREAK}*)")
 _MANY_BREAKS = re.compile(f"{_BREAK}{{3,}}")
+_TAG = re.compile(r"<[^<>]*+>")
+_MAX_UNCLOSED = 10_000
 _MAX_MARKS = 100
 _MAX_DEPTH = 60
 
@@ -79,6 +82,8 @@ def html_to_text(html: str) -> str:
 
     Quoted mails stand between QUOTE_START and QUOTE_END or after QUOTE_REST, characters that nothing else holds.
     """
+    if html.count("<") - 2 * html.count("</") > _MAX_UNCLOSED:
+        return _rough(html)
     tree = LexborHTMLParser(without_controls(html))
     tree.strip_tags(_INVISIBLE)
     lowered = html.lower()
@@ -93,6 +98,11 @@ def html_to_text(html: str) -> str:
     if any(marker in lowered for marker in _MARKERS):
         _mark_quotes(tree)
     return _layout("".join(_pieces(body)))
+
+
+def _rough(html: str) -> str:
+    """The words of HTML made to hurt: with so many elements left open, reading it by the rules takes quadratic time."""
+    return " ".join(unescape(_TAG.sub(" ", without_controls(html))).split())
 
 
 def _keep_lines(tree: LexborHTMLParser) -> None:

@@ -77,8 +77,8 @@ def _marked_runs(text: str) -> list[_Run]:
 def _attributions_to_quotes(runs: list[_Run]) -> list[_Run]:
     """Some clients write "On ... wrote:" outside their quote element."""
     out: list[_Run] = []
-    for run, following in zip(runs, [*runs[1:], None], strict=True):
-        if run.quoted or following is None or not following.quoted:
+    for at, run in enumerate(runs):
+        if run.quoted or at + 1 == len(runs) or not runs[at + 1].quoted:
             _add(out, run.quoted, run.text)
             continue
         lines = run.text.rstrip().split("\n")
