@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from threadline_events import ids, topics
 from threadline_events.commands import AnyCommand, Command, parse_command
@@ -312,7 +312,7 @@ class World:
             await self.amending.take(reports)
         for rec in recs:
             if isinstance(rec.body, Command):
-                await self.commands.take(cast("AnyCommand", rec.body))
+                await self.commands.take(rec.body)
 
     async def sweep(self) -> None:
         """A sweep that waits for nothing."""
@@ -361,7 +361,7 @@ class World:
                 state = attempt.rank.state if attempt else None
                 self._require(state == ("failed" if bounce else "sent"), f"{body.message_id} is {state}")
             elif isinstance(body, Command):
-                self._check_command(cast("AnyCommand", body), entries)
+                self._check_command(body, entries)
 
     def _check_event(self, event: InboundEvent, outcome: str | None, entries: Mapping[str, EntryDocument]) -> None:
         entry = entries.get(event.message_id)
