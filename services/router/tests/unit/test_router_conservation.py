@@ -1,0 +1,158 @@
+"""P3: the whole router on one bus; the audit joins what was taken in with what became of it, and notices what is lost."""
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from prometheus_client import CollectorRegistry
+from router.app import Surroundings, build_router, migrate
+from router.consuming import GROUPS
+from router.testing.desk import mail
+from threadline_events import topics
+from threadline_events.intakes import Intake
+from threadline_events.records import inbound_record, intake_record
+from threadline_runtime.blobs.files import FileBlobs
+from threadline_runtime.bus.sqlite import SqliteBus
+from threadline_runtime.configuration.configuration import load_configuration
+from threadline_runtime.metrics import Metrics
+from threadline_runtime.signing import SigningKeys
+from threadline_runtime.sqlite import SqliteDatabase
+
+CONFIGURATION = """
+brands:
+  acme: {name: Acme, reopen_within_days: 14}
+accounts:
+  - {id: support-mail, channel: email, brand: acme, address: support@acme.test}
+  - {id: form-mail, channel: email, brand: acme, address: form@acme.test, form: true}
+"""
+NOW = datetime.now(UTC)
+
+
+def taken(event, raw: bytes = b"raw", count: int = 1, **more) -> Intake:
+    return Intake(
+        intake_id=event.intake_id,
+        event_count=count,
+        channel="email",
+        account_id=event.account_id,
+        brand="acme",
+        received_at=NOW - timedelta(hours=1),
+        origin="poll",
+        media_type="message/rfc822",
+        raw=raw,
+        **more,
+    )
+
+
+def fresh(name: str, **more):
+    return mail(name, **more).model_copy(update={"received_at": NOW - timedelta(hours=1), "occurred_at": NOW - timedelta(hours=1)})
+
+
+@pytest.fixture
+async def router(tmp_path):
+    (tmp_path / "threadline.yaml").write_text(CONFIGURATION)
+    database = SqliteDatabase.open(":memory:")
+    await migrate(database)
+    bus = await SqliteBus.open(SqliteDatabase.open(":memory:"), version="test")
+    around = Surroundings(
+        bus=bus,
+        database=database,
+        blobs=FileBlobs.open(tmp_path / "blobs"),
+        configuration=load_configuration(tmp_path / "threadline.yaml"),
+        signing=SigningKeys([b"k" * 32]),
+        metrics=Metrics(CollectorRegistry()),
+        randomness=lambda n: b"r" * n,
+    )
+    made = build_router(around)
+    running = asyncio.create_task(made.run())
+    yield made
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    await bus.close()
+    await database.close()
+
+
+async def passed(router) -> None:
+    """Until every group has passed everything."""
+    while True:
+        parts = [p for topic, group in GROUPS.items() for p in await router.bus.progress(group, [topic])]
+        if parts and all(p.committed >= p.end for p in parts):
+            return
+        await asyncio.sleep(0.005)
+
+
+async def publish(router, event, raw: bytes = b"raw") -> None:
+    await router.bus.publish([inbound_record(event)], then=[intake_record(taken(event, raw))])
+
+
+async def test_what_was_taken_in_is_accounted_for(router):
+    one, again = fresh("m1"), fresh("m1", account="form-mail", intake="i_2")
+    await publish(router, one, raw=b"x" * 70_000)
+    await passed(router)
+    await publish(router, again)
+    await router.bus.publish([intake_record(taken(fresh("bad"), count=0, outcome="rejected", reason="timeout"))])
+    await passed(router)
+    report = await router.audit.run(NOW)
+
+    found = {a.account_id: a for a in report.accounts}
+    assert report.missing == 0
+    assert (found["support-mail"].intakes, found["support-mail"].events) == (2, 1)
+    assert dict(found["support-mail"].outcomes) == {"stored": 1, "rejected(timeout)": 1}
+    assert dict(found["form-mail"].outcomes) == {"duplicate": 1}
+    assert (await router.consumers.journal._store.intake("i_m1")).blob == "raw/i_m1"
+
+
+async def test_an_event_that_cannot_be_read_is_a_dead_letter_with_an_outcome(router):
+    """P8: by its headers alone."""
+    event = fresh("m1")
+    record = inbound_record(event)
+    broken = type(record)(record.topic, record.key, b"{not json", record.headers)
+    await router.bus.publish([broken], then=[intake_record(taken(event))])
+    await publish(router, fresh("m2"))
+    await passed(router)
+    report = await router.audit.run(NOW)
+
+    (account,) = report.accounts
+    assert account.missing == 0
+    assert account.outcomes["stored"] == 1
+    assert sum(n for name, n in account.outcomes.items() if name.startswith("dead-lettered")) == 1
+    dead = [r async for r in router.bus.read(topics.dead_letter_topic(topics.INBOUND))]
+    assert [d.value for d in dead] == [b"{not json"]
+
+
+async def test_a_lost_event_is_missing_once_it_can_no_longer_be_on_its_way(router):
+    await router.bus.publish([intake_record(taken(fresh("lost")))])
+    await passed(router)
+
+    (early,) = (await router.audit.run(NOW - timedelta(minutes=55))).accounts
+    (late,) = (await router.audit.run(NOW)).accounts
+    assert (early.pending, early.missing) == (1, 0)
+    assert (late.pending, late.missing, late.lost) == (0, 1, ["i_lost/0"])
+
+
+async def test_an_event_that_no_journalled_intake_explains_fails_the_audit(router):
+    await router.bus.publish([inbound_record(fresh("m1"))])
+    await passed(router)
+    report = await router.audit.run(NOW)
+
+    assert [a.unjournalled for a in report.accounts] == [1]
+    assert report.missing == 1
+
+
+async def test_a_second_intake_of_the_same_event_explains_it(router):
+    """A crash before the acknowledgement: the source delivers again, as a new intake."""
+    await router.bus.publish([inbound_record(fresh("m1"))])
+    await passed(router)
+    await publish(router, fresh("m1", intake="i_again"))
+    await passed(router)
+
+    assert (await router.audit.run(NOW)).missing == 0
+
+
+async def test_every_summary_can_be_derived_again(router):
+    await publish(router, fresh("m1"))
+    await publish(router, fresh("m2", author="bob@client.test"))
+    await passed(router)
+
+    assert await router.derive_all() == 2
