@@ -81,6 +81,21 @@ def test_any_pile_of_mail_pieces_ends_as_a_mail_or_a_reason(pieces: list[bytes])
     check(read(b"".join(pieces)))
 
 
+TAGS = st.sampled_from(
+    [
+        "<blockquote type=cite>", "</blockquote>", "<div class=gmail_quote>", "<div class='gmail_attr'>", "</div>", "<div id=appendonsend>", "<p>", "<br>", "x", " ",
+        "<div class=moz-cite-prefix>On 1/1/2026 10:00 a@b wrote:</div>", "<table><td>", "</table>", "<pre>a\n", "</pre>", "<style>", "<!--", "-->", "<svg>", "<template>",
+        "<div style='border-top:solid #E1E1E1'>", "<p hidden>", "<body>", "<html>", "<frameset>", "&#1;", "&#3;", "&nbsp;", "<li>", "<select>", "</p>", "<textarea>",
+    ]
+)  # fmt: skip
+
+
+@QUICKLY
+@given(st.lists(TAGS, max_size=40))
+def test_any_html_ends_as_text(tags: list[str]) -> None:
+    check(read(b"From: a@b.example\nContent-Type: text/html\n\n" + "".join(tags).encode()))
+
+
 @QUICKLY
 @given(
     st.sampled_from(FIXTURES),
