@@ -5,6 +5,7 @@ The environment says how long: THREADLINE_FAULTS=short for CI, full else. Counts
 
 import os
 import random
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from threadline_runtime.testing.mail_world import OTHER_BRAND, SALES, SUPPORT, M
 pytestmark = [pytest.mark.faults, pytest.mark.integration, pytest.mark.timeout(1800)]
 SHORT = os.environ.get("THREADLINE_FAULTS") == "short"
 SEED = int(os.environ.get("THREADLINE_FAULTS_SEED", str(random.SystemRandom().getrandbits(32))))
+SEEDED = os.environ.get("THREADLINE_SEEDED_FAULT")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -32,6 +34,8 @@ def up(tmp_path: Path, mail_world: MailWorld, fake_smtp: FakeSmtp) -> Iterator[S
         MailAccount("globex-support", "globex", OTHER_BRAND, **relay),
     ]
     running = Standalone(tmp_path / "data", accounts_file(tmp_path / "threadline.yaml", mail_world, accounts))
+    if SEEDED:
+        running.program = [sys.executable, str(ROOT / "tests" / "faults" / "seeded.py")]
     with running:
         yield running
 
@@ -65,7 +69,9 @@ def test_killed_at_random_under_load(up: Standalone, mail_world: MailWorld, fake
 
 
 def places() -> list[str]:
-    """Every named place in the code that ships; a sample of them in a short run."""
+    """Every named place in the code that ships; a sample of them in a short run; those of THREADLINE_FAULTS_PLACES where that is set."""
+    if chosen := os.environ.get("THREADLINE_FAULTS_PLACES"):
+        return chosen.split(",")
     names = list(all_failpoints([path / "src" for path in (*ROOT.glob("libs/*"), *ROOT.glob("services/*"), ROOT / "cli")]))
     return random.Random(SEED).sample(names, 10) if SHORT else names
 

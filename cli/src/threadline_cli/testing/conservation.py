@@ -36,6 +36,7 @@ class Books:
     uncertain: int = 0
     """Held for a person, as mail's policy says after a repeat whose outcome is unknown, too."""
     unsent: list[str] = field(default_factory=list)
+    unsettled: list[str] = field(default_factory=list)
     sent_twice: list[str] = field(default_factory=list)
     repeats: int = 0
     dead_letters: int = 0
@@ -46,19 +47,20 @@ class Books:
     @property
     def balanced(self) -> bool:
         """Whether nothing is lost, doubled, misfiled or sent twice, and the audit agrees."""
-        wrong = (self.lost, self.doubled, self.misfiled, self.unsent, self.sent_twice)
+        wrong = (self.lost, self.doubled, self.misfiled, self.unsent, self.unsettled, self.sent_twice)
         return not any(wrong) and self.dead_letters == self.poisoned and self.audit_status == 0
 
     def __str__(self) -> str:
         """One line of counts, then what is wrong."""
         line = (
             f"acknowledged {self.acknowledged}, stored {self.stored}, lost {len(self.lost)}, doubled {len(self.doubled)}, "
-            f"misfiled {len(self.misfiled)}; replies accepted {self.accepted}, sent {self.sent}, uncertain {self.uncertain}, unsent {len(self.unsent)}, "
+            f"misfiled {len(self.misfiled)}; replies accepted {self.accepted}, sent {self.sent}, uncertain {self.uncertain}, "
+            f"unsent {len(self.unsent)}, unsettled {len(self.unsettled)}, "
             f"sent twice {len(self.sent_twice)}, counted repeats {self.repeats}; "
             f"dead letters {self.dead_letters} of {self.poisoned}; "
             f"audit {self.audit_status}"
         )
-        wrong = [*self.lost, *self.doubled, *self.misfiled, *self.unsent, *self.sent_twice]
+        wrong = [*self.lost, *self.doubled, *self.misfiled, *self.unsent, *self.unsettled, *self.sent_twice]
         return "\n  ".join([line, *wrong[:20], *([self.audit] if self.audit_status else [])])
 
 
@@ -124,6 +126,8 @@ def _balance_replies(books: Books, history: History, outbound: Mapping[str, list
             continue
         copies = went.get(reply.token, Counter())
         books.sent += bool(copies)
+        if found[0].state in _OPEN_STATES:
+            books.unsettled.append(f"reply {reply.token} is {found[0].state} for ever")
         books.uncertain += found[0].state == "uncertain"
         if not copies and found[0].state not in {"failed", "uncertain"}:
             books.unsent.append(f"reply {reply.token} is {found[0].state} and was never sent")

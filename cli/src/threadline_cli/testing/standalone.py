@@ -91,6 +91,7 @@ class Standalone:
         self.port, self.ops_port = free_ports(2)
         self.log = data.with_name(data.name + ".log")
         self.env = dict(env or {})
+        self.program = [sys.executable, "-c", "from threadline_cli.main import run; run()"]
         self._process: subprocess.Popen[bytes] | None = None
         self.api = httpx.Client(
             base_url=f"http://{LOOPBACK}:{self.port}", headers={"Authorization": f"Bearer {FIRST_KEY}"}, timeout=30, trust_env=False
@@ -115,7 +116,7 @@ class Standalone:
         """What is run."""
         ports = ["--port", str(self.port), "--ops-port", str(self.ops_port)]
         verb = ["up", "--data", str(self.data), "--config", str(self.configuration), *ports]
-        return [sys.executable, "-c", "from threadline_cli.main import run; run()", *verb]
+        return [*self.program, *verb]
 
     def start(self, *, wait: bool = True) -> None:
         """Start it and wait until the API answers."""

@@ -1,0 +1,91 @@
+"""Checks the faults suite itself (`make faults-check`): each of eight seeded faults must turn it red, and without one it must be green.
+
+Prints one line a fault; exit status 1 when any went unnoticed.
+"""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+KILLS = "tests/faults/test_standalone_kills.py::test_killed_at_every_named_place"
+SKEW = "tests/faults/test_lease_skew.py"
+MODEL = "services/router/tests/unit/test_router_model.py::test_a_rule_switched_off_is_noticed"
+TESTS_FAILED = 1
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault, the test that must notice it, and where that test kills."""
+
+    fault: str
+    test: str
+    places: str = ""
+    in_model: bool = False
+    """The router's model switches the rule off itself, and its test passes when that was noticed."""
+
+
+CASES = (
+    Case("commit-before-effect", KILLS, ",".join(["bus.before_handle"] * 4)),
+    Case("publish-skipped-after-insert", KILLS, ",".join(["router.outbox.before_publish"] * 6)),
+    Case("outbox-cleared-before-publish", KILLS, ",".join(["router.outbox.before_entries"] * 4)),
+    Case("checkpoint-before-publish", KILLS, ",".join(["connectors.poller.after_checkpoint"] * 3)),
+    Case("compare-and-set-without-the-version", f"{MODEL}[compare-and-set without the version]", in_model=True),
+    Case("wall-clock-lease", SKEW),
+    Case("entries-read-before-the-aggregate", f"{MODEL}[entries read before the aggregate]", in_model=True),
+    Case("unreported-state", KILLS, ",".join(["notifier.reporting.before_publish"] * 3)),
+)
+
+
+def run(case: Case, seeded: bool) -> subprocess.CompletedProcess[str]:
+    """The case's test in a process of its own."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("THREADLINE_SEEDED")}
+    environment |= {"PYTHONPATH": str(HERE), "THREADLINE_REQUIRE_SERVICES": "1"}
+    if case.places:
+        environment["THREADLINE_FAULTS_PLACES"] = case.places
+    plugin = []
+    if seeded:
+        environment["THREADLINE_SEEDED_FAULT"] = case.fault
+        plugin = ["-p", "seeded"]
+    program = [sys.executable, "-m", "pytest", "-q", "-x", *plugin, case.test]
+    return subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def verdict(case: Case) -> tuple[bool, str]:
+    """Whether the fault was noticed, and the line that says so."""
+    if case.in_model:
+        result = run(case, seeded=False)
+        return result.returncode == 0, "noticed by the router's model" if result.returncode == 0 else result.stdout[-2000:]
+    sound = run(case, seeded=False)
+    if sound.returncode != 0:
+        return False, f"red without the fault, too:\n{sound.stdout[-2000:]}"
+    result = run(case, seeded=True)
+    noticed = result.returncode == TESTS_FAILED and "AssertionError" in result.stdout and " error" not in result.stdout.splitlines()[-1]
+    line = next((text for text in result.stdout.splitlines() if text.startswith("E ") and "Error" in text), "").strip("E ")
+    return noticed, line[:200] if noticed else f"exit {result.returncode}:\n{result.stdout[-2000:]}"
+
+
+def main() -> int:
+    """Run every case, or those named on the command line."""
+    chosen = [case for case in CASES if not sys.argv[1:] or case.fault in sys.argv[1:]]
+    table = Table("seeded fault", "noticed", "how")
+    unnoticed = 0
+    with Progress(console=Console(stderr=True)) as progress:
+        for case in progress.track(chosen, description="seeding faults"):
+            noticed, how = verdict(case)
+            unnoticed += not noticed
+            table.add_row(case.fault, "yes" if noticed else "NO", how)
+            progress.console.print(f"{case.fault}: {'noticed' if noticed else 'NOT NOTICED'}")
+    Console().print(table)
+    return 1 if unnoticed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
