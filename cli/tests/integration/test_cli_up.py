@@ -63,6 +63,17 @@ async def test_work_beside_it_ends_with_its_own_result_or_with_threadline(tmp_pa
         assert await up.unless_it_ends(asyncio.sleep(60)) is False
 
 
+async def test_what_fails_because_threadline_ends_is_no_fault_of_its_own(tmp_path: Path) -> None:
+    async with started(tmp_path) as up:
+
+        async def loses_its_server() -> None:
+            await up.services.stopping.wait()
+            raise ConnectionError("nobody answers any more")
+
+        asyncio.get_running_loop().call_later(0.05, up.services.life.stop)
+        assert await up.unless_it_ends(loses_its_server()) is False
+
+
 async def test_a_second_one_on_the_same_folder_is_refused_and_the_first_goes_on(tmp_path: Path) -> None:
     async with started(tmp_path) as up:
         with pytest.raises(ConfigurationError, match="another threadline runs on"):

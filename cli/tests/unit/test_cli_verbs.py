@@ -24,6 +24,8 @@ def test_the_whole_help_names_every_verb() -> None:
 
 
 def test_a_question_to_the_api_does_not_wait_for_the_services() -> None:
-    program = "import sys; from threadline_cli.main import create_app; create_app(['conversations']); print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    program = "import sys, atexit; from threadline_cli.main import run; atexit.register(lambda: print(*sys.modules)); run()"
+    asked = [sys.executable, "-c", program, "conversations"]
+    loaded = subprocess.run(asked, capture_output=True, text=True, check=False, env={"PATH": ""}).stdout.split()
+    assert "threadline_cli.commands.conversations" in loaded
     assert not {"router", "notifier", "ingest_email", "fastapi", "structlog"} & set(loaded)
