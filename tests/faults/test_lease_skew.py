@@ -30,7 +30,7 @@ class World:
         self.skew = 0.0
 
 
-@pytest.mark.parametrize("skew", [-3600.0, 0.0, 3600.0])
+@pytest.mark.parametrize("skew", [3600.0, -3600.0, 0.0])
 async def test_a_living_holder_is_never_deposed_and_a_dead_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, skew: float) -> None:
     world = World(monkeypatch)
     database = SqliteDatabase.open(tmp_path / "leases.db")
