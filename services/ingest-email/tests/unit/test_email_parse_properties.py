@@ -134,6 +134,15 @@ def test_the_content_key_ignores_the_way_and_not_the_words() -> None:
     assert parse_mail(raw.replace(b"Subject: Re:", b"Subject: Fw:"), context=CONTEXT).content_key != key
 
 
+def test_mails_that_differ_only_in_parts_that_were_not_walked_have_two_keys() -> None:
+    """P2: a duplicate is the same mail, not one that looks alike as far as it was read."""
+    context = ParseContext(limits=Limits(parts=3))
+    raw = b"From: a@b.example\nContent-Type: multipart/mixed; boundary=b\n\n" + b"--b\n\nx\n" * 4 + b"--b\n\n%s\n--b--\n"
+    one, other = (parse_mail(raw % word, context=context) for word in (b"yes", b"no"))
+    assert one.text == other.text
+    assert one.content_key != other.content_key
+
+
 HEAD = b"From: a@b.example\r\nSubject: x\r\n"
 HOSTILE = {
     "ten thousand parts": HEAD + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n\r\nx\r\n" * 10_000 + b"--b--\r\n",

@@ -3,8 +3,6 @@
 Pure: no input or output, no clock. It bounds what it builds, not the time it takes: untrusted mail runs in workers.py.
 """
 
-from email.errors import MessageError
-
 from threadline_events.ids import content_key
 
 from ingest_email.parsing.addresses import addresses
@@ -47,7 +45,9 @@ def parse_mail(raw: bytes, *, context: ParseContext) -> ParsedMail:
         raise MailError("empty", "the mail has no bytes; fetch it again from the source")
     try:
         return _parse(raw, context)
-    except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError, AttributeError, MessageError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # a fault of ours in one mail is that mail's reason, never the mailbox's end
         raise MailError("internal", f"the parser failed with {type(error).__name__}; keep the mail and report it") from error
 
 
@@ -61,6 +61,8 @@ def _parse(raw: bytes, context: ParseContext) -> ParsedMail:
         raise MailError("no_header", "this is not a mail: it has no header field that mail has")
     content = Content(raw, limits, defects)
     content.walk(root, root=True)
+    if "too_many_parts" in defects:
+        content.leaves.append(raw[root.start : root.end])  # what was not walked still tells two mails apart
     hint = content.charset
 
     known: dict[bytes, tuple[Address, ...]] = {}
