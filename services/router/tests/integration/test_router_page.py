@@ -108,6 +108,7 @@ class Site:
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     world = await World.open(tmp_path, heartbeat_seconds=1.0)
     world.now = datetime.now(UTC)
+    world.clock = lambda: datetime.now(UTC)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(world.app, log_level="warning", timeout_graceful_shutdown=2))
@@ -144,7 +145,10 @@ async def _story(world: World) -> tuple[Strand, EntryDocument, EntryDocument]:
         parts=(Part(type="text", text="..."), Part(type="html", html=html)),
         attachments=(photo,),
         quoted_text="> Your order 4711 has been shipped.\n> Track it at https://acme.example/track/4711",
-        participants=(Participant(identity="email:support@acme.example", role="to"),),
+        participants=(
+            Participant(identity="email:support@acme.example", role="to"),
+            Participant(identity="email:tom.lee@northwind.example", display_name="Tom Lee", role="cc"),
+        ),
         why=(
             Why(rule="signed reply address", saw="none in To or Cc"),
             Why(rule="In-Reply-To or References name a message we sent", saw="none of 0 known"),
@@ -182,6 +186,7 @@ async def _story(world: World) -> tuple[Strand, EntryDocument, EntryDocument]:
         now - 3 * MINUTE,
         DeliveryRank.QUEUED,
     )
+    await world.suggestion("acme", ann.identity, "email:annlee84@oldmail.example", "typed this address into the return form")
     await _others(world)
     return strand, sent, hostile
 

@@ -3,6 +3,7 @@
 Documents are stored as the router's core leaves them. Not here: the pipeline that makes them from events.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -101,6 +102,8 @@ class World:
     parts: ApiParts
     app: FastAPI
     now: datetime = NOW
+    clock: Callable[[], datetime] | None = None
+    """A moving clock; without it the time is `now` until a test says otherwise."""
     _made: int = 0
 
     @classmethod
@@ -113,6 +116,9 @@ class World:
         store, journal, blobs = store_sqlite.SqliteTimeline(database), SqliteJournal(database), FileBlobs.open(folder / "blobs")
         state = {"count": 0}
 
+        def clock() -> datetime:
+            return world.time()
+
         def randomness(size: int) -> bytes:
             state["count"] += 1
             return state["count"].to_bytes(size, "big")
@@ -120,7 +126,7 @@ class World:
         uploads = api_sqlite.SqliteUploads(database)
         policies = _policies()
         signer = MailSigner(SigningKeys([b"k" * 32]), policies.mail_accounts())
-        core = Parts(store, store, store, described(uploads), bus, lambda: world.now, policies, signer, Silent())
+        core = Parts(store, store, store, described(uploads), bus, clock, policies, signer, Silent())
         outbox = Outbox(core, Amending(core))
         parts = ApiParts(
             store=store,
@@ -132,12 +138,16 @@ class World:
             commands=Desk(Commands(core, outbox, Linking(core, outbox))),
             feed=LiveFeed(bus),
             brands=BRANDS,
-            now=lambda: world.now,
+            now=clock,
             randomness=randomness,
             **settings,
         )
         world = cls(database, store, journal, blobs, bus, parts, create_app(parts))
         return world
+
+    def time(self) -> datetime:
+        """What the clock says."""
+        return self.clock() if self.clock is not None else self.now
 
     async def key(self, *scopes: Scope, brands: tuple[str, ...] | None = None, name: str = "Mia Hart") -> str:
         """A new key's secret."""

@@ -128,8 +128,13 @@ function offerJump() {
 }
 
 export function startTimeline() {
+  let last = 0;
   scroller().addEventListener("scroll", () => {
-    pinned = nearEnd();
+    const top = scroller().scrollTop;
+    // content that grows makes the end farther but moves nothing up: only the reader does that
+    if (nearEnd()) pinned = true;
+    else if (top < last - 2) pinned = false;
+    last = top;
     if (pinned) byId("jump").hidden = true;
   }, { passive: true });
   // pictures load and the composer grows: who reads the newest message keeps reading it
