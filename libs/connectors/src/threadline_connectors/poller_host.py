@@ -76,6 +76,7 @@ class PollerHost(Generic[PayloadT]):
         self._with = services
         self._backoff = Backoff(services.random)
         self._spooled: set[Path] = set()
+        self._caught_up_at = services.now()
 
     async def run(self) -> None:
         """Own the source whenever no other process does. A cancel leaves nothing half stored: what was not stored comes again."""
@@ -109,6 +110,8 @@ class PollerHost(Generic[PayloadT]):
         if self._put(verdict.condition, verdict.reason):
             trace = error if verdict.condition is Condition.FAULTY else None
             _log.warning("source_failed", **self._names(), condition=verdict.condition.value, reason=verdict.reason, exc_info=trace)
+        # Nobody can see what waits at the source now; what arrived right after the last look has waited the longest.
+        self._with.metrics.lag(self._feed.source, (self._with.now() - self._caught_up_at).total_seconds())
         await self._with.sleep(self._backoff.seconds(verdict))
 
     async def _round(self, lease: Lease) -> None:
@@ -219,6 +222,7 @@ class PollerHost(Generic[PayloadT]):
                 metrics.rejected(channel, source.account_id, taken.rejection.code)
         metrics.succeeded(source, self._with.now())
         if one.batch.caught_up:
+            self._caught_up_at = self._with.now()
             metrics.lag(source, 0.0)
         self._put(Condition.LISTENING if one.batch.caught_up else Condition.CATCHING_UP, None)
 

@@ -210,6 +210,20 @@ async def test_errors_are_states_and_another_round_follows(rig, error, condition
     assert shelf.log.count("close") >= 2
 
 
+async def test_lag_grows_while_the_source_cannot_be_reached(tmp_path):
+    """An unreachable source is not taken for an empty one."""
+    clock = [T0]
+    async with poller_rig(tmp_path, now=lambda: clock[0]) as rig:
+        shelf = Shelf(["a"], errors=[RetryableError("down")] * 1000)
+        async with rig.running([feed(shelf)]):
+            await rig.until(SOURCE, Condition.UNREACHABLE)
+            clock[0] = T0 + timedelta(hours=1)
+            await rig.until_counted(3600, "source_lag_seconds", account="acme-sms")
+            shelf.errors.clear()
+            await rig.until(SOURCE, Condition.LISTENING)
+        assert rig.counted("source_lag_seconds", account="acme-sms") == 0
+
+
 async def test_a_deposed_host_publishes_duplicates_at_most(rig):
     """A host whose token is old cannot move the position; it waits for the lease again."""
     shelf = Shelf(["a", "b"])

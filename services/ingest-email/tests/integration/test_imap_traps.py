@@ -212,6 +212,16 @@ async def test_mail_announced_behind_a_search_is_noticed():
         assert connection.grew
 
 
+async def test_a_count_that_is_repeated_is_no_news():
+    """Some servers repeat EXISTS with every answer; taking that for mail would search for ever and never rest."""
+    script = Script(search="* SEARCH\r\n* 3 EXISTS\r\n{tag} OK done\r\n")
+    async with connected(script) as connection:
+        await connection.select("INBOX", writable=False)
+        connection.forget_growth()
+        await connection.search("4:*")
+        assert not connection.grew
+
+
 async def test_a_refused_token_is_a_refused_login():
     """The server waits for an empty line after its challenge; the answer is a refusal, not a time-out."""
 

@@ -74,6 +74,14 @@ class PollerRig:
         """The value of a metric, without its `threadline_`."""
         return self.metrics.get_sample_value("threadline_" + name, labels)
 
+    async def until_counted(self, value: float, name: str, *, within: float = 20.0, **labels: str) -> None:
+        """Wait until a metric has a value."""
+        found = self.counted(name, **labels)
+        async with asyncio.timeout(within):
+            while found != value:
+                await asyncio.sleep(_LOOK_SECONDS)
+                found = self.counted(name, **labels)
+
     async def until_intakes(self, count: int, within: float = 20.0) -> list[Intake]:
         """The intakes once there are at least `count`."""
         found = await self.intakes()

@@ -41,6 +41,7 @@ class FolderPoller:
         self._folder = folder
         self._spool = spool
         self._now = now
+        self._window = _WINDOW
         self._open: tuple[ImapConnection, Mailbox] | None = None
         self._marker = Marker(settings, folder) if settings.mark is not None else None
 
@@ -70,19 +71,15 @@ class FolderPoller:
         if at.uid_validity != box.uid_validity:
             at = at.renumbered(box)
             yield Batch((), at.dump())
-        told = False
         while True:
             connection.forget_growth()
             at, uids = await self._waiting(connection, at)
             reached = at
             async for reached, batch in self._batches(connection, at, uids):  # noqa: B007 - the last one is where we are
-                told = batch.caught_up
                 yield batch
             at = reached
             if not uids and at.uid + 1 >= at.old:
-                if not told:
-                    yield Batch((), at.dump(), caught_up=True)
-                told = True
+                yield Batch((), at.dump(), caught_up=True)  # also after a quiet rest: the source was reached and is empty
                 await self._rest(connection)
 
     async def published(self, batch: Batch[MailboxMail]) -> None:
@@ -139,9 +136,11 @@ class FolderPoller:
         """The next UIDs behind the position; the old part of a folder is searched in windows, so that no answer grows with the folder."""
         low = at.uid + 1
         if low < at.old:
-            high = min(low + _WINDOW, at.old) - 1
+            high = min(low + self._window, at.old) - 1
             found = await connection.search(f"{low}:{high}", at.since)
-            if not any(uid >= low for uid in found):
+            # UIDs may leave gaps of millions: what is empty is crossed in growing steps.
+            self._window = _WINDOW if found else self._window * 4
+            if not found:
                 return at.moved_to(high), []
         else:
             found = await connection.search(f"{low}:*")

@@ -10,17 +10,25 @@ from aioimaplib.aioimaplib import IMAP4ClientProtocol
 
 __all__ = ["MailClient"]
 
-_EXISTS = re.compile(rb"\* \d+ EXISTS")
+_COUNT = re.compile(rb"\* (\d+) (EXISTS|EXPUNGE)\b")
 
 
 class _Protocol(IMAP4ClientProtocol):  # type: ignore[misc] # aioimaplib has no types
-    """Notes EXISTS wherever it comes, since a mail announced behind SEARCH is not announced again in IDLE."""
+    """Counts the folder's mails wherever the server speaks of them: one announced behind SEARCH is not announced again in IDLE.
+
+    A server that repeats the count with every answer has not announced anything.
+    """
 
     grew = False
+    _mails = 0
 
     def _untagged_response(self, line: bytes) -> object:
-        if _EXISTS.match(line):
-            self.grew = True
+        count = _COUNT.match(line)
+        if count is not None and count[2] == b"EXPUNGE":
+            self._mails -= 1
+        elif count is not None:
+            self.grew = self.grew or int(count[1]) > self._mails
+            self._mails = int(count[1])
         return super()._untagged_response(line)
 
     def _continuation(self, line: bytes) -> None:
