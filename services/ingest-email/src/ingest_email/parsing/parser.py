@@ -45,7 +45,7 @@ def parse_mail(raw: bytes, *, context: ParseContext) -> ParsedMail:
         raise MailError("empty", "the mail has no bytes; fetch it again from the source")
     try:
         return _parse(raw, context)
-    except MemoryError:
+    except (MailError, MemoryError):
         raise
     except Exception as error:  # a fault of ours in one mail is that mail's reason, never the mailbox's end
         raise MailError("internal", f"the parser failed with {type(error).__name__}; keep the mail and report it") from error
