@@ -24,9 +24,10 @@ from router.api import sqlite as api_sqlite
 from router.api.app import create_app
 from router.api.feed import LiveFeed
 from router.api.parts import ApiParts, CommandConflict
+from router.api.problems import Problem
 from router.api.stores import UploadStore
 from router.audit import Audit
-from router.commands import CommandConflictError, Commands
+from router.commands import CommandConflictError, Commands, UnknownTargetError
 from router.consuming import GROUPS, Consumers
 from router.deriving import derive
 from router.domain.documents import EntryDocument
@@ -94,6 +95,8 @@ class _CommandDesk:
             return await self._commands.submit(command)
         except CommandConflictError as error:
             raise CommandConflict(str(error)) from error
+        except UnknownTargetError as error:
+            raise Problem(404, "not_found", "There is no such conversation or message, or this key may not see it.") from error
 
 
 def _uploads(store: UploadStore) -> Callable[[str, Iterable[str]], Awaitable[Mapping[str, Attachment]]]:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from threadline_events.inbound import Attachment
 from threadline_events.records import Record
+from threadline_runtime.errors import TransientError
 
 from router.domain.policy import Policies
 from router.domain.tokens import MailSigner
@@ -59,7 +60,7 @@ class Parts:
     tally: Tally
 
 
-class TooManyRounds(RuntimeError):  # noqa: N818 - it says what happened
+class TooManyRounds(TransientError):  # noqa: N818 - it says what happened
     """A document changed under us again and again; the batch is tried again later."""
 
 

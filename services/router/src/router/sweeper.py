@@ -13,7 +13,7 @@ from threadline_runtime.failpoints import failpoint
 
 from router.deriving import derive
 from router.outbox import Outbox
-from router.parts import Parts, TooManyRounds
+from router.parts import Parts
 from router.recording import record
 from router.store.port import Outcome
 
@@ -39,7 +39,7 @@ class Sweeper:
         while True:
             try:
                 await self.sweep()
-            except (TransientError, TooManyRounds) as error:
+            except TransientError as error:
                 _log.warning("sweep failed", error_class=type(error).__name__)
             await self._sleep(_EVERY_SECONDS)
 

@@ -28,7 +28,7 @@ from threadline_events.commands import Actor, AddNote, Assign, LinkIdentity, Reo
 from threadline_events.evidence import Evidence
 from threadline_events.inbound import InboundEvent
 
-SCHEDULES = int(os.environ.get("THREADLINE_SCHEDULES", "60"))
+SCHEDULES = int(os.environ.get("THREADLINE_SCHEDULES", "120"))
 FIRST = int(os.environ.get("THREADLINE_FIRST_SCHEDULE", "1"))
 _AGENT = Actor(identity="api:key-1")
 _MOST_STEPS = 30_000

@@ -18,6 +18,7 @@ from router.store.port import EntryRef
 __all__ = ["Evidence", "Known", "Placement", "gather", "place", "reference_names", "wanted_names", "wanted_refs", "wanted_strands"]
 
 _FIRST, _LAST = 5, 40
+_MENTIONED = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,9 @@ def _external_references(event: InboundEvent) -> list[str]:
 
 
 def reference_names(event: InboundEvent) -> tuple[str, ...]:
-    """The references as names, as stored with the entry so that a late parent finds its replies."""
-    return tuple(target_key(event.channel, event.account_id, event.brand, one) for one in _external_references(event))
+    """The most telling references as names, stored with the entry so that a late parent finds its replies."""
+    telling = _external_references(event)[:_MENTIONED]
+    return tuple(target_key(event.channel, event.account_id, event.brand, one) for one in telling)
 
 
 def _id_of(signed: ReplyToken | OwnMessage) -> str:

@@ -229,11 +229,11 @@ class TimelineStore(Protocol):
         ...
 
     async def named(self, names: Iterable[str]) -> Mapping[str, Sequence[EntryRef]]:
-        """Entries and claims by a name they bear (`keys.target_key`), oldest first."""
+        """Entries and claims by a name they bear (`keys.target_key`), oldest first; a few of each name."""
         ...
 
     async def mentioning(self, names: Iterable[str]) -> Mapping[str, Sequence[EntryRef]]:
-        """Entries and claims that mention a name, oldest first."""
+        """Entries and claims that mention a name; a few of each, however many there are."""
         ...
 
     async def refs(self, message_ids: Iterable[str]) -> Mapping[str, EntryRef]:
