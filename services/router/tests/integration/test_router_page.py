@@ -320,6 +320,31 @@ async def test_a_reply_and_a_note_are_written_in_plain_sight_of_which_is_which(p
     assert [(one.direction, one.text) for one in timeline] == [("internal", "Asked the courier."), ("outbound", "We will call you.")]
 
 
+async def test_a_reply_goes_to_whom_the_composer_names(page: Page, site: Site) -> None:
+    """P4: a participant who wrote last gets an answer only where the agent chose his message."""
+    tom = Author(identity="email:tom.lee@northwind.example", display_name="Tom Lee", evidence=Evidence.SIGNED)
+    await site.world.message(site.strand, "Her brother here. Any news?", datetime.now(UTC), author=tom)
+    last = page.locator(".entry").last
+    await expect(last).to_contain_text("Her brother here.")
+    await expect(page.locator(".composer-to")).to_contain_text("To Ann Lee")
+    await page.keyboard.press("r")
+    await page.keyboard.type("Dear Ann")
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator(".entry").last).to_contain_text("Dear Ann")
+    await page.keyboard.press("Escape")
+    await page.locator(".entry").filter(has_text="Her brother here.").hover()
+    await page.locator(".entry").filter(has_text="Her brother here.").get_by_role("button", name="Reply to this message").click()
+    await expect(page.locator(".composer-to")).to_contain_text("To Tom Lee")
+    await page.keyboard.type("Dear Tom")
+    await page.keyboard.press("Control+Enter")
+    await expect(page.locator(".entry").last).to_contain_text("Dear Tom")
+    answered = []
+    for entry in await site.world.store.entry_page(EntryPage(strands=frozenset({site.strand.strand_id}), descending=True, limit=2)):
+        asked = (await site.world.store.entries([entry.answers or ""]))[entry.answers or ""]
+        answered.append((entry.text, asked.author.display_name))
+    assert answered == [("Dear Tom", "Tom Lee"), ("Dear Ann", "Ann Lee")]
+
+
 async def test_a_draft_stays_with_its_conversation(page: Page) -> None:
     await page.keyboard.press("r")
     await page.keyboard.type("Half a thought")

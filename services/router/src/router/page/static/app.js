@@ -104,7 +104,14 @@ async function openTalk(id) {
   }
 }
 
-const latestInbound = () => sorted().filter((one) => one.direction === "inbound" && !one.deleted_at).reduce((last, one) => (!last || one.received_at >= last.received_at ? one : last), null);
+/** The message that a reply answers unless another is chosen: the newest of the customer's own, else of anybody; automatic ones last. */
+function latestInbound() {
+  const inbound = sorted().filter((one) => one.direction === "inbound" && !one.deleted_at);
+  const written = inbound.filter((one) => !one.hints?.is_auto_reply && !one.hints?.bounce);
+  const own = written.filter((one) => one.contact_id === one.party);
+  const from = [own, written, inbound].find((some) => some.length) ?? [];
+  return from.reduce((last, one) => (!last || one.received_at >= last.received_at ? one : last), null);
+}
 
 function drawTalk() {
   const done = talk.status === "resolved";

@@ -146,7 +146,8 @@ async function send() {
   const id = talk.conversation_id;
   const text = textOf().trim();
   if (byId("composer").querySelector(".send").disabled) return;
-  const body = mode === "note" ? { text } : { text, attachments: one.files.map((file) => file.sha256), in_reply_to: one.to?.message_id };
+  // the message shown as answered is always named, so that a reply cannot go to anybody else than the line above says
+  const body = mode === "note" ? { text } : { text, attachments: one.files.map((file) => file.sha256), in_reply_to: (one.to ?? answered).message_id };
   // the same text asked for again after an error goes under the same key, so that it cannot be sent twice
   const spelled = JSON.stringify([mode, body]);
   if (one.asked?.spelled !== spelled) one.asked = { spelled, key: crypto.randomUUID() };
