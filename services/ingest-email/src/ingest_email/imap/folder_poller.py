@@ -31,6 +31,8 @@ _BATCH_BYTES = 2 * 1024 * 1024
 _SPOOL_FROM = 5 * 1024 * 1024
 _PIECE = 1024 * 1024
 _ASSUMED_SIZE = 64 * 1024
+_MAILS_A_COMMAND = 32
+"""aioimaplib goes through all lines of an answer again with each line: many small answers cost less than a long one."""
 
 
 class FolderPoller:
@@ -174,11 +176,13 @@ class FolderPoller:
                 size = (await asyncio.to_thread(path.stat)).st_size
                 yield self._payload(at, first, path, size)
             return
-        size = sum(item.size or _ASSUMED_SIZE for item in group)
-        bodies = await connection.fetch_mails([item.uid for item in group], size)
-        for item in group:
-            if item.uid in bodies:  # else it was deleted between the two commands
-                yield self._payload(at, item, bodies[item.uid], len(bodies[item.uid]))
+        for start in range(0, len(group), _MAILS_A_COMMAND):
+            some = group[start : start + _MAILS_A_COMMAND]
+            size = sum(item.size or _ASSUMED_SIZE for item in some)
+            bodies = await connection.fetch_mails([item.uid for item in some], size)
+            for item in some:
+                if item.uid in bodies:  # else it was deleted between the two commands
+                    yield self._payload(at, item, bodies[item.uid], len(bodies[item.uid]))
 
     def _payload(self, at: Position, item: FetchedItem, content: bytes | Path, size: int) -> Fetched[MailboxMail]:
         order = f"{at.uid_validity:010d}{item.uid:010d}"
