@@ -1,6 +1,8 @@
 """What goes wrong for operators ends in one clear line and status 2, or in a state that says what to do; nothing is lost."""
 
+import contextlib
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from email.message import EmailMessage
@@ -161,6 +163,23 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+def fill(disk: Path, *, leave: int = 0) -> Path:
+    """Take all the room there is, but for `leave` bytes; remove the file to give it back."""
+    ballast = disk / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb") as file:
+        while shutil.disk_usage(disk).free > leave:
+            file.write(b"\0" * 4096)
+            file.flush()
+    return ballast
+
+
+def test_a_disk_that_is_full_at_the_start_is_one_line(small_disk: Path, tmp_path: Path) -> None:
+    configuration = tmp_path / "threadline.yaml"
+    configuration.write_text(NO_ACCOUNTS)
+    fill(small_disk, leave=128 * 1024)
+    assert "disk full" in one_line_and_status_2(up(small_disk / "data", configuration))
+
+
 def test_a_full_disk_pauses_and_goes_on_when_there_is_room(small_disk: Path, tmp_path: Path, mail_world: MailWorld) -> None:
     """P1, P8: what could not be stored was not acknowledged and comes again."""
     configuration = accounts_file(tmp_path / "threadline.yaml", mail_world, [ACCOUNT])
@@ -168,14 +187,7 @@ def test_a_full_disk_pauses_and_goes_on_when_there_is_room(small_disk: Path, tmp
         running.log = tmp_path / "up.log"
         mail_world.send(letter("while there is room"), ANN, [SUPPORT])
         conversation = running.conversation_with("while there is room")
-        ballast = small_disk / "ballast"
-        with ballast.open("wb") as file:
-            try:
-                while True:
-                    file.write(b"\0" * 65536)
-                    file.flush()
-            except OSError:
-                pass
+        ballast = fill(small_disk)
         mail_world.send(letter("onto a full disk"), ANN, [SUPPORT])
         running.until("the full disk in /readyz", lambda: "full" in running.readiness().text.lower(), within=30)
         ballast.unlink()

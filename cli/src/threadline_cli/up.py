@@ -16,6 +16,7 @@ from typing import Any
 from router.api.keys import Scope, digest_of, ensure_first_key, new_key
 from threadline_connectors.accounts import Condition
 from threadline_runtime.configuration.configuration import Configuration
+from threadline_runtime.errors import ConfigurationError, TransientError
 from threadline_runtime.failpoints import arm_failpoints
 from threadline_runtime.http import HttpServer
 from threadline_runtime.settings import Settings
@@ -108,15 +109,24 @@ async def running(data: Path, settings: Settings, configuration: Configuration) 
     """Run everything while the context lasts, then drain. Raises ConfigurationError where it cannot start."""
     arm_failpoints(os.environ)
     async with AsyncExitStack() as stack:
-        base = await stack.enter_async_context(laid(data, settings, configuration))
-        doors = _claim(settings, stack)
-        services = await compose(base, doors)
-        wanted = settings.api.first_key.get_secret_value() if settings.api.first_key is not None else None
-        first_key = await ensure_first_key(services.router.keys, wanted, randomness=os.urandom, now=datetime.now(UTC))
-        life = asyncio.create_task(services.life.run(), name="threadline")
-        stack.push_async_callback(_end, services, life)
-        url = _url(settings.http.host, doors.public.port)
-        yield Running(services, configuration, url, _url(settings.ops.host, doors.ops.port), first_key, life)
+        try:
+            started = await _start(stack, data, settings, configuration)
+        except TransientError as error:
+            # Later it would wait for room or for the disk; at the start somebody stands before it and can help.
+            raise ConfigurationError(str(error)) from error
+        yield started
+
+
+async def _start(stack: AsyncExitStack, data: Path, settings: Settings, configuration: Configuration) -> Running:
+    base = await stack.enter_async_context(laid(data, settings, configuration))
+    doors = _claim(settings, stack)
+    services = await compose(base, doors)
+    wanted = settings.api.first_key.get_secret_value() if settings.api.first_key is not None else None
+    first_key = await ensure_first_key(services.router.keys, wanted, randomness=os.urandom, now=datetime.now(UTC))
+    life = asyncio.create_task(services.life.run(), name="threadline")
+    stack.push_async_callback(_end, services, life)
+    url, ops_url = _url(settings.http.host, doors.public.port), _url(settings.ops.host, doors.ops.port)
+    return Running(services, configuration, url, ops_url, first_key, life)
 
 
 def _claim(settings: Settings, stack: AsyncExitStack) -> Doors:

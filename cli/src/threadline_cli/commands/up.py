@@ -10,7 +10,7 @@ from threadline_runtime.logging import configure_logging
 from threadline_runtime.settings import LogSettings, Settings
 
 from threadline_cli.options import DEFAULT_CONFIGURATION, ConfigOption, example
-from threadline_cli.output import notes, table
+from threadline_cli.output import notes, screen, table
 from threadline_cli.stores import folder_settings
 from threadline_cli.version import VERSION
 
@@ -58,7 +58,7 @@ async def _run(data: Path, settings: Settings, config: Path) -> None:
     from threadline_cli.up import running
 
     async with running(data, settings, load_configuration(config)) as threadline:
-        console = notes()
+        console = screen()
         console.print(
             f"Threadline {VERSION} runs: {threadline.url} (page, API), {threadline.ops_url}/readyz (state)", markup=False, soft_wrap=True
         )
