@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import typer
 
 from threadline_cli.failures import describe_failure
+from threadline_cli.options import GlobalConfigOption
 from threadline_cli.output import notes
 
 __all__ = ["VERBS", "create_app", "run"]
@@ -42,7 +43,9 @@ def create_app(verbs: Iterable[str] = VERBS) -> typer.Typer:
     )
 
     @app.callback(invoke_without_command=True)
-    def threadline(context: typer.Context) -> None:
+    def threadline(context: typer.Context, config: GlobalConfigOption = None) -> None:
+        if config is not None:
+            context.default_map = {verb: {"config": str(config)} for verb in VERBS}
         if context.invoked_subcommand is None:
             typer.echo(context.get_help())
 

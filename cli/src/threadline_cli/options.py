@@ -11,6 +11,7 @@ __all__ = [
     "ApiKeyOption",
     "ConfigOption",
     "DataOption",
+    "GlobalConfigOption",
     "JsonOption",
     "SinceOption",
     "UrlOption",
@@ -21,7 +22,13 @@ DEFAULT_CONFIGURATION = Path("threadline.yaml")
 
 ConfigOption = Annotated[
     Path,
-    typer.Option("--config", "-c", envvar="THREADLINE_CONFIG", metavar="FILE", help="Accounts, brands and desks (YAML)."),
+    typer.Option("--config", "-c", metavar="FILE", help="Accounts, brands and desks (YAML); else $THREADLINE_CONFIG."),
+]
+GlobalConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", envvar="THREADLINE_CONFIG", metavar="FILE", help="Accounts, brands and desks, for the verbs that read them."
+    ),
 ]
 DataOption = Annotated[Path, typer.Option("--data", metavar="DIR", help="The data folder of `threadline up`.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON Lines on standard output, nothing else.")]

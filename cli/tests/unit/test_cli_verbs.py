@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from threadline_cli.main import VERBS, create_app
@@ -29,3 +30,20 @@ def test_a_question_to_the_api_does_not_wait_for_the_services() -> None:
     loaded = subprocess.run(asked, capture_output=True, text=True, check=False, env={"PATH": ""}).stdout.split()
     assert "threadline_cli.commands.conversations" in loaded
     assert not {"router", "notifier", "ingest_email", "fastapi", "structlog"} & set(loaded)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "read"),
+    [
+        (["check"], {}, "threadline.yaml"),
+        (["check"], {"THREADLINE_CONFIG": "/none/env.yaml"}, "/none/env.yaml"),
+        (["-c", "/none/before.yaml", "check"], {"THREADLINE_CONFIG": "/none/env.yaml"}, "/none/before.yaml"),
+        (["-c", "/none/before.yaml", "check", "--config", "/none/after.yaml"], {}, "/none/after.yaml"),
+    ],
+)
+def test_the_nearest_word_names_the_configuration(
+    arguments: list[str], env: dict[str, str], read: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = CliRunner().invoke(create_app(["check"]), arguments, env={"THREADLINE_CONFIG": None, **env})
+    assert str(ended.exception).startswith(f"cannot read {read}:")
