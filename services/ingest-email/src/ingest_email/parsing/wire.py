@@ -78,9 +78,10 @@ _TYPES: tuple[type, ...] = (
     Request,
     Answer,
 )
+_ENUMS: tuple[type, ...] = (BounceClass, PartKind, ReportKind, Verdict)
 _ALLOWED: dict[tuple[str, str], type] = {
     (kind.__module__, kind.__qualname__): kind
-    for kind in (*_TYPES, BounceClass, PartKind, ReportKind, Verdict, datetime, timedelta, timezone)
+    for kind in (*_TYPES, *_ENUMS, datetime, timedelta, timezone)
 }
 
 
@@ -90,7 +91,15 @@ def _reducer(kind: type) -> Callable[[Any], tuple[type, tuple[Any, ...]]]:
     return lambda value: (kind, values(value))
 
 
-_REDUCERS: dict[type, Callable[[Any], Any]] = {kind: _reducer(kind) for kind in _TYPES}
+def _enum_reducer(kind: type) -> Callable[[Any], tuple[type, tuple[str]]]:
+    # Python 3.11 before 3.11.4 pickles a member as a call of getattr, which _Unpickler rightly refuses.
+    return lambda value: (kind, (value.value,))
+
+
+_REDUCERS: dict[type, Callable[[Any], Any]] = {
+    **{kind: _reducer(kind) for kind in _TYPES},
+    **{kind: _enum_reducer(kind) for kind in _ENUMS},
+}
 
 
 class _Unpickler(pickle.Unpickler):
