@@ -22,7 +22,7 @@ class Condition(StrEnum):
     AUTH_FAILED = "auth_failed"
     UNREACHABLE = "unreachable"
     MISCONFIGURED = "misconfigured"
-    BUS_UNAVAILABLE = "bus_unavailable"
+    HELD_BACK = "held_back"  # bus, disk or parser processes of ours cannot work now
     FAULTY = "faulty"  # our own fault; the log has the trace
     STOPPED = "stopped"
 

@@ -204,7 +204,7 @@ class PollerHost(Generic[PayloadT]):
             try:
                 return await self._with.publisher.publish(taken)
             except TransientError as error:
-                if self._put(Condition.BUS_UNAVAILABLE, str(error)):
+                if self._put(Condition.HELD_BACK, str(error)):
                     _log.warning("publish_failed", **self._names(), reason=str(error))
                 await self._with.sleep(waiting.seconds(judge(error)))
 

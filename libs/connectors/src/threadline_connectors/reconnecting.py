@@ -39,7 +39,9 @@ def judge(error: Exception) -> Verdict:
         wish = error.retry_after.total_seconds() if error.retry_after is not None else 0.0
         return Verdict(Condition.UNREACHABLE, str(error), *_SHORT, at_least=wish)
     if isinstance(error, TransientError):
-        return Verdict(Condition.BUS_UNAVAILABLE, str(error), *_SHORT)
+        return Verdict(Condition.HELD_BACK, str(error), *_SHORT)
+    if isinstance(error, OSError):
+        return Verdict(Condition.HELD_BACK, f"{error.strerror or type(error).__name__}: look at disk and memory of this machine", *_SHORT)
     if isinstance(error, ThreadlineError):
         return Verdict(Condition.FAULTY, str(error), *_SHORT)
     return Verdict(Condition.FAULTY, f"an error of our own: {type(error).__name__}; see the log", *_SHORT)

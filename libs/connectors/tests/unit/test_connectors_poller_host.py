@@ -135,7 +135,7 @@ async def test_checkpoint_moves_only_after_the_publish(rig, monkeypatch):
 
     monkeypatch.setattr(rig.bus, "publish", publish)
     async with rig.running([feed(shelf)]):
-        state = await rig.until(SOURCE, Condition.BUS_UNAVAILABLE)
+        state = await rig.until(SOURCE, Condition.HELD_BACK)
         assert state.reason == "disk full"
         await asyncio.sleep(0.1)
         assert await rig.checkpoints.position(SOURCE) == "0"

@@ -1,5 +1,6 @@
 """Channels are found by themselves; standard tests cannot be replaced in silence; waits grow."""
 
+import errno
 import sys
 from datetime import timedelta
 from importlib.metadata import EntryPoint
@@ -110,4 +111,11 @@ def test_refused_logins_wait_long_and_wishes_are_kept():
     assert Backoff(lambda: 0.0).seconds(refused) == 30
     wish = judge(RetryableError("busy", retry_after=timedelta(minutes=10)))
     assert Backoff(lambda: 0.0).seconds(wish) == 600
-    assert judge(TransientError("disk full")).condition is Condition.BUS_UNAVAILABLE
+    assert judge(TransientError("disk full")).condition is Condition.HELD_BACK
+
+
+def test_a_full_disk_is_named():
+    """One clear line; the file's name, which may be anything, is not in it."""
+    verdict = judge(OSError(errno.ENOSPC, "No space left on device", "/tmp/ann@client.test"))
+    assert verdict.condition is Condition.HELD_BACK
+    assert verdict.reason == "No space left on device: look at disk and memory of this machine"
