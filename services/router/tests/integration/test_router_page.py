@@ -230,6 +230,7 @@ async def opened(browser: Browser, site: Site, secret: str, *, width: int = 1440
         viewport={"width": width, "height": height},
         color_scheme="dark" if dark else "light",
         reduced_motion="reduce",
+        device_scale_factor=2 if "THREADLINE_PICTURES" in os.environ else 1,
         locale="en-GB",
         timezone_id="Europe/Berlin",
     )
@@ -270,6 +271,7 @@ async def test_the_timeline_shows_who_wrote_over_which_channel(page: Page) -> No
     await expect(first).to_contain_text("Ann Lee")
     await expect(first).to_contain_text("Verified")
     await expect(first.get_by_role("img", name="Email")).to_be_visible()
+    await expect(first.locator(".thumb img")).to_be_visible()
     await expect(page.locator(".entry").nth(3).get_by_role("img", name="WhatsApp")).to_be_visible()
     await expect(page.locator(".day")).to_have_text(["Yesterday", "Today"])
     await expect(page.locator(".entry.noted")).to_contain_text("Internal note")

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -21,7 +21,9 @@ from router.api.visible import Filter
 from router.domain.views import conversation_changed, entry_changed
 from threadline_events import topics
 from threadline_events.inbound import Part
-from threadline_runtime.bus.port import Position
+from threadline_runtime.bus.port import Position, Received
+from threadline_runtime.bus.sqlite import SqliteBus
+from threadline_runtime.errors import PositionExpired
 
 MINUTE = timedelta(minutes=1)
 Frame = tuple[str, str, dict[str, object]]
@@ -158,6 +160,39 @@ async def test_a_position_from_beyond_the_log_is_answered_by_reset(world: World)
     async with running(world.parts.feed):
         frames = await take(world.parts, 1, wanted=Filter(key()), place=Vector(topics.TIMELINE, {3: 999}))
     assert [name for name, _, _ in frames] == ["reset"]
+
+
+class Trimmed:
+    """A bus whose log is trimmed under the feed, once."""
+
+    def __init__(self, bus: SqliteBus) -> None:
+        self._bus = bus
+        self.gate = asyncio.Event()
+        self._trimmed = False
+
+    async def end(self, wanted: Sequence[str]) -> tuple[Position, ...]:
+        return await self._bus.end(wanted)
+
+    async def tail(self, wanted: Sequence[str], after: Sequence[Position] | None = None) -> AsyncIterator[Sequence[Received]]:
+        if not self._trimmed:
+            await self.gate.wait()
+            self._trimmed = True
+            raise PositionExpired("trimmed")
+        async for batch in self._bus.tail(wanted, after):
+            yield batch
+
+
+async def test_streams_are_ended_when_the_log_was_trimmed_before_the_feed(world: World) -> None:
+    """Nothing is skipped in silence: the client comes back with its position and is told to read again."""
+    bus = Trimmed(world.bus)
+    feed = LiveFeed(bus)  # type: ignore[arg-type]
+    async with running(feed):
+        moments = feed.follow(feed.end)
+        waiting = asyncio.ensure_future(anext(moments))
+        await asyncio.sleep(0)
+        bus.gate.set()
+        with pytest.raises(FeedLagged):
+            await asyncio.wait_for(waiting, 10)
 
 
 async def test_a_conversation_stream_follows_what_joins_it(world: World) -> None:

@@ -72,11 +72,20 @@ class LiveFeed:
                 async for records in self._bus.tail([topics.TIMELINE], self._end.positions()):
                     await self._take([_moment(record) for record in records])
             except PositionExpired:
-                await self.start()
+                await self._begin_anew()
             except Exception as error:
                 if self._on_error is not None:
                     self._on_error(error)
             await asyncio.sleep(1)
+
+    async def _begin_anew(self) -> None:
+        """The log was trimmed before this feed: every reader must come back with its own position, and will be told to read again."""
+        async with self._news:
+            self._first += len(self._ring) + 1
+            self._ring.clear()
+            self._bytes = 0
+            self._news.notify_all()
+        await self.start()
 
     async def close(self) -> None:
         """End every stream."""

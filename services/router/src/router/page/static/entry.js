@@ -117,7 +117,7 @@ const thumbnails = new Map();
 async function thumbnail(path, name, node) {
   try {
     if (!thumbnails.has(path)) thumbnails.set(path, blobOf(path).then((blob) => URL.createObjectURL(blob)));
-    const image = h("img", { src: await thumbnails.get(path), alt: name, loading: "lazy" });
+    const image = h("img", { src: await thumbnails.get(path), alt: name });
     await image.decode();
     node.className = "thumb";
     fill(node, image);
