@@ -53,14 +53,14 @@ class Changer:
             stored = (await self._parts.timeline.contacts([owner])).get(owner)
             if stored is None:
                 return False
+            if any(s.strand_id == strand_id for item in stored.outbox for s in item.strands):
+                # What the strand counts must be filed before a newer state of it shows; and who asks read an old copy.
+                await self._carry_copies(stored)
             copy = (await self._parts.timeline.strands([strand_id])).get(strand_id)
             strand = current_strand(stored, copy, strand_id)
             changed = alter(strand) if strand is not None else None
             if changed is None:
                 return False
-            if any(s.strand_id == strand_id for item in stored.outbox for s in item.strands):
-                # What the strand counts must be filed before a newer state of it shows.
-                await self._carry_copies(stored)
             draft = Draft(stored.contact, stored.contact.version)
             draft.keep(changed.strand, resolved_now=changed.resolved_now)
             draft.derive |= dict.fromkeys(changed.derive)

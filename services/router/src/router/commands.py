@@ -117,7 +117,7 @@ class Commands:
         """Decide once, carry out; the entry it left, now or before. Raises CommandConflictError and UnknownTargetError."""
         before = await self._entry(command)
         if before is not None:
-            return self._same(before, command)
+            self._same(before, command)
         if isinstance(command, LinkIdentity | UnlinkIdentity):
             await self._linking.handle(command)
         else:
@@ -186,6 +186,7 @@ class Commands:
             await failpoint("router.commands.after_document")
             refs = await self._parts.timeline.refs([message_id])
             if any(e.message_id == message_id for item in stored.outbox for e in item.entries):
+                # Decided before; a crash left some of its steps.
                 await self._outbox.carry([Owed("contacts", target.owner)])
                 return
             if message_id in refs:
