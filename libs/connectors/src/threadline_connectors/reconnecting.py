@@ -31,10 +31,9 @@ class Verdict:
 
 def judge(error: Exception) -> Verdict:
     """What an error means. An unknown one is a fault of our own: its text may hold a customer's words and is not shown."""
-    if isinstance(error, AuthError):
-        return Verdict(Condition.AUTH_FAILED, str(error), *_LONG)
-    if isinstance(error, ConfigurationError):
-        return Verdict(Condition.MISCONFIGURED, str(error), *_LONG)
+    if isinstance(error, AuthError | ConfigurationError):
+        condition = Condition.AUTH_FAILED if isinstance(error, AuthError) else Condition.MISCONFIGURED
+        return Verdict(condition, str(error), *_LONG)
     if isinstance(error, RetryableError):
         wish = error.retry_after.total_seconds() if error.retry_after is not None else 0.0
         return Verdict(Condition.UNREACHABLE, str(error), *_SHORT, at_least=wish)
