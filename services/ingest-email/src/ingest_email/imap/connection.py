@@ -80,11 +80,6 @@ class ImapConnection:
         except ValueError as error:
             raise ConfigurationError(f"folder {folder}: {error}") from error
 
-    async def folders(self) -> list[str]:
-        """Raw LIST lines of every folder, for `check`."""
-        lines = await self._call("LIST", self._client.list('""', "*"))
-        return [bytes(line).decode("ascii", "replace") for line in lines[:-1]]
-
     async def search(self, uids: str, since: date | None = None) -> list[int]:
         """UIDs in a range (`5:*`), of a day or later; ascending."""
         criteria = ["UID", uids, *(("SINCE", search_date(since)) if since is not None else ())]

@@ -6,32 +6,15 @@ Not here: which mailboxes there are.
 import base64
 import re
 
-__all__ = ["decode_mailbox", "encode_mailbox", "quote"]
+__all__ = ["encode_mailbox", "quote"]
 
 _PLAIN = re.compile(r"[\x20-\x7e]+|[^\x20-\x7e]+")
-_CODED = re.compile(r"&([^-&]*)-")
 
 
 def encode_mailbox(name: str) -> str:
     """A mailbox name in modified UTF-7, quoted, ready for the wire. Raises ValueError for CR, LF and NUL."""
     pieces = [piece.replace("&", "&-") if piece.isascii() and piece.isprintable() else _code(piece) for piece in _PLAIN.findall(name)]
     return quote("".join(pieces))
-
-
-def decode_mailbox(name: str) -> str:
-    """The name that modified UTF-7 spells; what is not well-formed stays as it is."""
-
-    def plain(match: re.Match[str]) -> str:
-        coded = match.group(1)
-        if not coded:
-            return "&"
-        data = coded.replace(",", "/")
-        try:
-            return base64.b64decode(data + "=" * (-len(data) % 4), validate=True).decode("utf-16-be")
-        except ValueError:
-            return match.group(0)
-
-    return _CODED.sub(plain, name)
 
 
 def quote(text: str) -> str:
