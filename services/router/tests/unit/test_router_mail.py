@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from router.domain.documents import Claim, Why
 from router.testing.desk import Desk, mail
 from threadline_events import ids
 from threadline_events.commands import Actor, Resolve, SendReply
@@ -255,3 +256,41 @@ async def test_a_participant_is_not_answered_instead_of_the_customer():
     await reply(desk, strand_id, 2, in_reply_to=mail("m2").message_id)
 
     assert [m.reply_address["address"] for m in desk.sent()] == ["ann@client.test", "bob@client.test"]
+
+
+async def test_the_claim_that_stands_says_whose_contact_decides():
+    """Design 8: whoever inserts first; a worker that comes second goes by it, and explain tells the rule it was placed by."""
+    desk = Desk()
+    event = mail("m1", "bob@client.test")
+    ann = ids.contact_id("acme", "email:ann@client.test")
+    why = (Why(rule="signed reply address", decided=True),)
+    await desk.store.claim([Claim(message_id=event.message_id, brand="acme", party=ann, party_identity="email:ann@client.test", why=why)])
+    await desk.take(event)
+
+    assert (await desk.entry(event)).party == ann
+    assert [w.rule for w in (await desk.entry(event)).why] == ["signed reply address", "opened a new strand"]
+    assert (await desk.store.contacts([ann]))[ann].contact.identity == "email:ann@client.test"
+
+
+async def test_a_reused_message_id_is_another_entry():
+    """Design 5: content counts."""
+    desk = Desk()
+    await desk.take(mail("m1", text="one"), mail("m1", text="two", intake="i_2", minute=1))
+
+    strand = (await desk.entry(mail("m1", text="one"))).strand_id
+    assert [e.text for e in await desk.timeline(strand)] == ["one", "two"]
+
+
+async def test_a_colleague_with_the_signed_address_joins_unverified_and_is_named():
+    """P7: a token proves that the address was seen, not who writes."""
+    desk = Desk()
+    await desk.take(mail("m1"))
+    strand = (await desk.entry(mail("m1"))).strand_id
+    token = desk.signer.reply_address(desk.accounts["support-mail"], strand)
+    await desk.take(mail("m2", "eve@evil.test", minute=2, reply_tokens=(token,)))
+
+    shown = await desk.timeline(strand)
+    assert [(e.author.identity, e.verified) for e in shown] == [("email:ann@client.test", False), ("email:eve@evil.test", False)]
+    await reply(desk, strand)
+    assert [m.reply_address["address"] for m in desk.sent()] == ["ann@client.test"]
+    assert desk.sent()[0].quoted.text == "This is m1."
