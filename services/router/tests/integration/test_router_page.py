@@ -324,6 +324,7 @@ async def test_a_reply_and_a_note_are_written_in_plain_sight_of_which_is_which(p
 
 async def test_a_reply_goes_to_whom_the_composer_names(page: Page, site: Site) -> None:
     """P4: a participant who wrote last gets an answer only where the agent chose his message."""
+    await expect(page.locator(".composer-to")).to_contain_text("To Ann LeeWhatsApp")
     tom = Author(identity="email:tom.lee@northwind.example", display_name="Tom Lee", evidence=Evidence.SIGNED)
     await site.world.message(site.strand, "Her brother here. Any news?", datetime.now(UTC), author=tom)
     last = page.locator(".entry").last

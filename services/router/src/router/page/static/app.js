@@ -104,11 +104,12 @@ async function openTalk(id) {
   }
 }
 
-/** The message that a reply answers unless another is chosen: the newest of the customer's own, else of anybody; automatic ones last. */
+/** The message that a reply answers unless another is chosen: the newest of the customer's own (from any address), else of anybody; automatic ones last. */
 function latestInbound() {
   const inbound = sorted().filter((one) => one.direction === "inbound" && !one.deleted_at);
   const written = inbound.filter((one) => !one.hints?.is_auto_reply && !one.hints?.bounce);
-  const own = written.filter((one) => one.contact_id === one.party);
+  const person = new Set(talk.contact.identities.map((one) => one.contact_id));
+  const own = written.filter((one) => person.has(one.contact_id));
   const from = [own, written, inbound].find((some) => some.length) ?? [];
   return from.reduce((last, one) => (!last || one.received_at >= last.received_at ? one : last), null);
 }
