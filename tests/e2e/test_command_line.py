@@ -142,3 +142,16 @@ def test_the_page_and_the_documents_are_served_on_the_same_port(quiet: Standalon
     for path in ("/", "/v1/openapi.json", "/v1/docs"):
         assert quiet.api.get(path, headers={"Authorization": ""}).status_code == 200
     assert quiet.api.get("/v1/conversations", headers={"Authorization": ""}).status_code == 401
+
+
+def test_a_stream_shows_what_happens_live_and_ends_when_threadline_does(up: Standalone, mail_world: MailWorld) -> None:
+    """An open page must neither miss a change nor hold up the end."""
+    with up.api.stream("GET", "/v1/stream") as stream:
+        assert stream.status_code == 200
+        mail_world.send(letter(SUPPORT, "Seen live."), ANN, [SUPPORT])
+        told = stream.iter_lines()
+        assert any("Seen live." in line for line in told)
+        assert up.stop(within=15) == 0
+        for _ in told:
+            pass
+    assert "broken off" not in up.said()

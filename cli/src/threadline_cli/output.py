@@ -6,15 +6,24 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-__all__ = ["JsonObject", "notes", "print_json_line", "screen", "table"]
+__all__ = ["JsonObject", "notes", "print_json_line", "print_table", "say", "screen", "table"]
 
+_UNFOLDED = 1000
 JsonObject = Mapping[str, object]
 
 
 def screen() -> Console:
-    """Standard output for people; plain text when it is not a terminal."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    """Standard output for people."""
+    return Console(highlight=False)
+
+
+def print_table(made: Table) -> None:
+    """A table on standard output; where that is no terminal nothing is folded, so that `grep` and `cut` find whole words."""
+    console = screen()
+    width = None if console.is_terminal else _UNFOLDED
+    Console(highlight=False, width=width).print(made)
 
 
 def notes() -> Console:
@@ -27,11 +36,16 @@ def print_json_line(value: JsonObject) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> Table:
-    """A calm table; `right` names the columns of numbers."""
+def say(line: str, *, style: str = "") -> None:
+    """One line on standard output, taken literally and not folded."""
+    screen().print(Text(line), style=style, soft_wrap=True)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str | Text]], *, right: Sequence[str] = (), whole: Sequence[str] = ()) -> Table:
+    """A calm table; `right` names the columns of numbers, `whole` those that are never folded. Strings are taken literally."""
     made = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold", no_wrap=column in whole)
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
     return made

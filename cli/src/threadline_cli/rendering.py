@@ -1,5 +1,6 @@
 """How conversations read on a terminal: a table, bubbles with day dividers, a tree of reasons. Pure: values in, renderables out."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
 
@@ -38,35 +39,43 @@ def conversation_table(conversations: Sequence[Conversation], zone: tzinfo | Non
     rows = [
         (
             each.conversation_id,
-            f"[{_STATUS_STYLE[each.status]}]{each.status}[/]",
+            Text(each.status, style=_STATUS_STYLE[each.status]),
             local_time(each.last_activity_at, zone),
             each.brand,
             ", ".join(each.channels),
-            escape(safe(each.subject or "(no subject)")),
-            escape(safe(each.assignee or "")),
+            safe(each.subject or "(no subject)"),
+            safe(each.assignee or ""),
         )
         for each in conversations
     ]
-    return table(["conversation", "status", "last activity", "brand", "channels", "subject", "assignee"], rows)
+    columns = ["conversation", "status", "last activity", "brand", "channels", "subject", "assignee"]
+    return table(columns, rows, whole=columns[:4])
 
 
 def timeline_lines(entries: Iterable[Entry], *, width: int, zone: tzinfo | None = None) -> Iterator[RenderableType]:
     """The entries as bubbles: the customer left, us right, notes between; a divider where a new day begins."""
-    day = None
+    day, subject = None, ""
     for entry in entries:
         moment = entry.occurred_at.astimezone(zone)
         if moment.date() != day:
             day = moment.date()
             yield Rule(moment.strftime("%A, %-d %B %Y"), style="dim")
-        yield entry_bubble(entry, width=width, zone=zone)
+        topic = _topic(entry)
+        yield entry_bubble(entry, width=width, zone=zone, with_subject=topic != subject)
+        subject = topic
 
 
-def entry_bubble(entry: Entry, *, width: int, zone: tzinfo | None = None) -> RenderableType:
+def _topic(entry: Entry) -> str:
+    """The subject without what mail clients put before it."""
+    return re.sub(r"^(\s*(re|aw|sv|antw|fwd?|wg)\s*:)+\s*", "", entry.subject or "", flags=re.IGNORECASE)
+
+
+def entry_bubble(entry: Entry, *, width: int, zone: tzinfo | None = None, with_subject: bool = True) -> RenderableType:
     """One entry: who and when above, what was said within, the state below."""
     if entry.direction == "internal" and entry.kind != "note":
         return Align.center(Text(f"{_said(entry)} · {_clock(entry, zone)}", style="dim"))
     panel = Panel(
-        Group(*_contents(entry)),
+        Group(*_contents(entry, with_subject=with_subject)),
         title=_heading(entry, zone),
         title_align="left",
         subtitle=_footing(entry),
@@ -96,17 +105,17 @@ def _heading(entry: Entry, zone: tzinfo | None) -> Text:
 
 
 def _footing(entry: Entry) -> Text | None:
-    if not entry.state:
+    if not entry.state or entry.direction != "outbound":
         return None
     reason = f": {safe(entry.state_reason)}" if entry.state_reason else ""
     return Text(f"{entry.state}{reason}", style=_STATE_STYLE.get(entry.state, "dim"))
 
 
-def _contents(entry: Entry) -> Iterator[Text]:
+def _contents(entry: Entry, *, with_subject: bool) -> Iterator[Text]:
     if entry.deleted_at:
         yield Text("deleted", style="dim italic")
         return
-    if entry.subject and entry.direction == "inbound":
+    if with_subject and entry.subject and entry.direction == "inbound":
         yield Text(safe(entry.subject), style="italic")
     yield Text(_said(entry))
     if entry.quoted_text:
@@ -138,5 +147,5 @@ def _hang(branch: Tree, name: str, value: object) -> None:
         if value:
             _grow(branch.add(f"[cyan]{escape(name)}[/cyan]"), value)
         return
-    if value is not None:
+    if value not in {None, ""}:
         branch.add(f"[cyan]{escape(name)}[/cyan] {escape(safe(str(value)))}")

@@ -10,6 +10,7 @@ from rich.console import Console
 from threadline_cli import rendering
 from threadline_cli.api_client import ApiClient
 from threadline_cli.failures import NoAnswerError
+from threadline_cli.output import print_table, table
 from threadline_events.inbound import Attachment
 from threadline_events.timeline import Entry, EntryAuthor
 from threadline_runtime.errors import ConfigurationError
@@ -127,3 +128,23 @@ def test_a_customers_words_cannot_steer_the_terminal() -> None:
     assert "\x1b" not in text
     assert "\x07" not in text
     assert "[red]wiped[/red]" in text
+
+
+def test_a_long_line_is_folded_never_cut() -> None:
+    words = [f"word{number}" for number in range(100)]
+    text = drawn(entry(text=" ".join(words)))
+    assert all(word in text for word in words)
+
+
+def test_a_subject_stands_where_it_changes() -> None:
+    again = entry(message_id="m_2", subject="AW: Re: Where is my order?")
+    other = entry(message_id="m_3", subject="Invoice")
+    text = drawn(entry(), again, other)
+    assert text.count("Where is my order?") == 1
+    assert "Invoice" in text
+
+
+def test_a_table_that_is_piped_is_not_folded(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(table(["id", "what"], [("c_1", "a very long subject " * 20 + "[red]end[/red]")]))
+    (_, row) = capsys.readouterr().out.splitlines()
+    assert row.rstrip().endswith("[red]end[/red]")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
+from rich.text import Text
 from router.audit import AccountAudit, Audit, AuditReport
 from router.consuming import GROUPS
 from router.store.sqlite import SqliteTimeline, migrate
@@ -17,7 +18,7 @@ from threadline_runtime.settings import Settings
 from threadline_cli.failures import ANSWER_IS_NO
 from threadline_cli.moments import read_time
 from threadline_cli.options import DEFAULT_CONFIGURATION, AccountOption, ConfigOption, DataOption, JsonOption, SinceOption, example
-from threadline_cli.output import JsonObject, notes, print_json_line, screen, table
+from threadline_cli.output import JsonObject, notes, print_json_line, print_table, say, table
 from threadline_cli.stores import folder_settings, opened_bus, opened_database
 
 __all__ = ["register"]
@@ -80,19 +81,19 @@ def _print(report: AuditReport) -> None:
     outcomes = sorted({name for each in report.accounts for name in each.outcomes})
     inbound = ["account", "intakes", "events", *outcomes, "pending", "missing", "unjournalled"]
     rows = [_inbound_row(each, outcomes) for each in report.accounts]
-    screen().print(table(inbound, rows, right=inbound[1:]))
+    print_table(table(inbound, rows, right=inbound[1:], whole=inbound[:1]))
     outgoing = ["account", "accepted", "sent", "failed", "uncertain", "in flight"]
     sent = [(each.account_id, *(f"{number:,}" for number in asdict(each.sent).values())) for each in report.accounts if each.sent.accepted]
     if sent:
-        screen().print()
-        screen().print(table(outgoing, sent, right=outgoing[1:]))
+        say("")
+        print_table(table(outgoing, sent, right=outgoing[1:], whole=outgoing[:1]))
 
 
-def _inbound_row(account: AccountAudit, outcomes: Iterable[str]) -> tuple[str, ...]:
+def _inbound_row(account: AccountAudit, outcomes: Iterable[str]) -> tuple[str | Text, ...]:
     counts = (account.intakes, account.events, *(account.outcomes[name] for name in outcomes))
     bad = (_alarming(account.missing), _alarming(account.unjournalled))
     return (account.account_id, *(f"{count:,}" for count in counts), f"{account.pending:,}", *bad)
 
 
-def _alarming(count: int) -> str:
-    return f"[bold red]{count:,}[/]" if count else "0"
+def _alarming(count: int) -> Text:
+    return Text(f"{count:,}", style="bold red" if count else "")

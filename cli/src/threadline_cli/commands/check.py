@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from prometheus_client import CollectorRegistry
+from rich.text import Text
 from router.app import Surroundings, build_router, migrate
 from threadline_runtime.configuration.configuration import load_configuration
 from threadline_runtime.metrics import Metrics
@@ -18,7 +19,7 @@ from threadline_cli.checking import Finding, check_everything
 from threadline_cli.failures import ANSWER_IS_NO
 from threadline_cli.foundations import signing_keys
 from threadline_cli.options import DEFAULT_CONFIGURATION, AccountOption, ConfigOption, DataOption, JsonOption, example
-from threadline_cli.output import notes, print_json_line, screen, table
+from threadline_cli.output import notes, print_json_line, print_table, say, table
 from threadline_cli.stores import folder_settings, opened_bus, opened_database
 
 __all__ = ["register"]
@@ -71,7 +72,7 @@ def _print_derived(count: int, *, as_json: bool) -> None:
     if as_json:
         print_json_line({"derived": count})
     else:
-        screen().print(f"derived {count:,} summaries")
+        say(f"derived {count:,} summaries")
 
 
 def _print(findings: Sequence[Finding], *, as_json: bool) -> None:
@@ -79,12 +80,6 @@ def _print(findings: Sequence[Finding], *, as_json: bool) -> None:
         for each in findings:
             print_json_line({"check": each.name, "ok": each.problem is None, "detail": each.detail, "problem": each.problem})
         return
-    rows = [
-        (each.name, "[green]ok[/]" if each.problem is None else "[red]no[/]", _plain(each.detail), _plain(each.problem or ""))
-        for each in findings
-    ]
-    screen().print(table(["what", "", "seen", "what to do"], rows))
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")
+    well, ill = Text("ok", style="green"), Text("no", style="red")
+    rows = [(each.name, ill if each.problem else well, each.detail, each.problem or "") for each in findings]
+    print_table(table(["what", "", "seen", "what to do"], rows, whole=["what"]))

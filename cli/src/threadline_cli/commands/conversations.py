@@ -11,7 +11,7 @@ from threadline_events.timeline import Conversation, Entry
 
 from threadline_cli.api_client import DEFAULT_URL, ApiClient
 from threadline_cli.options import ApiKeyOption, JsonOption, UrlOption, example
-from threadline_cli.output import JsonObject, notes, print_json_line, screen
+from threadline_cli.output import JsonObject, notes, print_json_line, print_table, say, screen
 from threadline_cli.rendering import conversation_table, explanation_tree, timeline_lines
 
 __all__ = ["register"]
@@ -51,7 +51,7 @@ def conversations(
             return
         rows = [Conversation.model_validate(item) for item in found]
     if rows:
-        screen().print(conversation_table(rows))
+        print_table(conversation_table(rows))
     else:
         notes().print("no conversations")
 
@@ -143,4 +143,4 @@ def _print_entry(entry: JsonObject, *, as_json: bool, done: str) -> None:
         print_json_line(entry)
         return
     state = f" ({entry['state']})" if entry.get("state") else ""
-    screen().print(f"{done} {entry.get('message_id')}{state}", markup=False)
+    say(f"{done} {entry.get('message_id')}{state}")

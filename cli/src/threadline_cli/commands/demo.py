@@ -16,7 +16,7 @@ from threadline_runtime.settings import HttpSettings, LogSettings, OpsSettings, 
 
 from threadline_cli.failures import NoAnswerError
 from threadline_cli.options import example
-from threadline_cli.output import screen
+from threadline_cli.output import say, screen
 from threadline_cli.version import VERSION
 
 __all__ = ["register"]
@@ -49,7 +49,7 @@ def _data_folder(*, keep: bool) -> Iterator[Path]:
         yield folder
     finally:
         if keep:
-            screen().print(f"the data is kept in {folder}", markup=False)
+            say(f"the data is kept in {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
 

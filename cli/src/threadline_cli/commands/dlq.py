@@ -17,7 +17,7 @@ from threadline_runtime.bus.dead_letter_notes import SqliteDeadLetterNotes
 from threadline_runtime.bus.dead_letters import DeadLetters, Letter, read_reference, spell_reference
 
 from threadline_cli.options import DataOption, JsonOption, example
-from threadline_cli.output import JsonObject, notes, print_json_line, screen, table
+from threadline_cli.output import JsonObject, notes, print_json_line, print_table, say, table
 from threadline_cli.rendering import safe
 from threadline_cli.stores import folder_settings, opened_bus, opened_database
 
@@ -56,7 +56,7 @@ def list_letters(
             (spell_reference(each.origin), each.last_at, each.group, each.why.error_class, safe(each.why.message), _note(each))
             for each in letters
         ]
-        screen().print(table(["dead letter", "set aside", "group", "error", "message", "since then"], rows))
+        print_table(table(["dead letter", "set aside", "group", "error", "message", "since then"], rows, whole=["dead letter"]))
     else:
         notes().print("no dead letters")
 
@@ -67,11 +67,10 @@ def show(reference: ReferenceArgument, data: DataOption = _DATA, as_json: JsonOp
         if as_json:
             print_json_line({**_as_json(letter), "headers": _headers(letter), "body": _body(letter)})
             continue
-        console = screen()
         facts = [(name, str(value)) for name, value in _as_json(letter).items() if value is not None]
-        console.print(table(["", ""], [(name, safe(value)) for name, value in facts]))
-        console.print(table(["header", "value"], [(name, safe(value)) for name, value in _headers(letter).items()]))
-        console.print(safe(_body(letter)), markup=False, soft_wrap=True)
+        print_table(table(["", ""], [(name, safe(value)) for name, value in facts]))
+        print_table(table(["header", "value"], [(safe(name), safe(value)) for name, value in _headers(letter).items()]))
+        say(safe(_body(letter)))
 
 
 def redrive(reference: ReferenceArgument, data: DataOption = _DATA, as_json: JsonOption = False) -> None:
@@ -141,7 +140,7 @@ def _print_done(letter: Letter, done: str, *, as_json: bool) -> None:
     if as_json:
         print_json_line({"reference": spell_reference(letter.origin), "done": done})
     else:
-        screen().print(f"{spell_reference(letter.origin)} {done}", markup=False)
+        say(f"{spell_reference(letter.origin)} {done}")
 
 
 def _as_json(letter: Letter) -> JsonObject:

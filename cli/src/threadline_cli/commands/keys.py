@@ -13,7 +13,7 @@ from threadline_events.model import spell_time
 
 from threadline_cli.failures import NoAnswerError
 from threadline_cli.options import DataOption, JsonOption, example
-from threadline_cli.output import JsonObject, print_json_line, screen, table
+from threadline_cli.output import JsonObject, print_json_line, print_table, say, table
 from threadline_cli.rendering import local_time
 from threadline_cli.stores import folder_settings, opened_database
 
@@ -44,8 +44,8 @@ def create(
     if as_json:
         print_json_line({**_as_json(key), "secret": secret})
         return
-    screen().print(f"{key.key_id} may {_scopes(key)} for {_brands(key)}; keep the secret, it is shown only now:", markup=False)
-    screen().print(secret, style="bold", markup=False)
+    say(f"{key.key_id} may {_scopes(key)} for {_brands(key)}; keep the secret, it is shown only now:")
+    say(secret, style="bold")
 
 
 def list_keys(data: DataOption = _DATA, as_json: JsonOption = False) -> None:
@@ -56,7 +56,7 @@ def list_keys(data: DataOption = _DATA, as_json: JsonOption = False) -> None:
             print_json_line(_as_json(key))
         return
     rows = [(key.key_id, key.name, _scopes(key), _brands(key), local_time(key.created_at), _revoked(key)) for key in keys]
-    screen().print(table(["key", "name", "scopes", "brands", "made", "taken back"], rows))
+    print_table(table(["key", "name", "scopes", "brands", "made", "taken back"], rows, whole=["key"]))
 
 
 def revoke(
@@ -70,7 +70,7 @@ def revoke(
     if as_json:
         print_json_line({"key_id": key_id, "revoked": True})
     else:
-        screen().print(f"{key_id} is taken back", markup=False)
+        say(f"{key_id} is taken back")
 
 
 async def _add(data: Path, key: ApiKey, secret: str) -> None:

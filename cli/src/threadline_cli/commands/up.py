@@ -10,7 +10,7 @@ from threadline_runtime.logging import configure_logging
 from threadline_runtime.settings import LogSettings, Settings
 
 from threadline_cli.options import DEFAULT_CONFIGURATION, ConfigOption, example
-from threadline_cli.output import notes, screen, table
+from threadline_cli.output import notes, print_table, say, table
 from threadline_cli.stores import folder_settings
 from threadline_cli.version import VERSION
 
@@ -58,14 +58,11 @@ async def _run(data: Path, settings: Settings, config: Path) -> None:
     from threadline_cli.up import running
 
     async with running(data, settings, load_configuration(config)) as threadline:
-        console = screen()
-        console.print(
-            f"Threadline {VERSION} runs: {threadline.url} (page, API), {threadline.ops_url}/readyz (state)", markup=False, soft_wrap=True
-        )
+        say(f"Threadline {VERSION} runs: {threadline.url} (page, API), {threadline.ops_url}/readyz (state)")
         if threadline.first_key is not None:
-            console.print(f"first API key, shown only now: {threadline.first_key}", markup=False, style="bold", soft_wrap=True)
+            say(f"first API key, shown only now: {threadline.first_key}", style="bold")
         await threadline.settled(within=_SETTLE_SECONDS)
         rows = [(each.account_id, each.channel, each.brand, each.state) for each in threadline.accounts()]
         if rows:
-            console.print(table(["account", "channel", "brand", "state"], rows))
+            print_table(table(["account", "channel", "brand", "state"], rows, whole=["account"]))
         await threadline.ended()
