@@ -16,6 +16,7 @@ let me = null;
 let talk = null;
 let stop = () => {};
 let loading = 0;
+let held = null;
 
 const mayReply = () => me.scopes.includes("reply") || me.scopes.includes("admin");
 
@@ -66,6 +67,7 @@ function route() {
 
 function closeTalk() {
   talk = null;
+  held = null;
   loading += 1;
   leave();
   select(null);
@@ -82,6 +84,7 @@ async function openTalk(id) {
   byId("app").classList.add("reading");
   if (talk?.conversation_id !== id) {
     talk = null;
+    held = [];
     clearComposer();
     byId("conversation-head").replaceChildren();
     byId("details").hidden = true;
@@ -93,6 +96,9 @@ async function openTalk(id) {
     talk = found;
     select(talk.conversation_id);
     drawTalk();
+    const missed = held ?? [];
+    held = null;
+    for (const [name, data] of missed) onChange(name, data);
     if (mayReply()) compose(talk, latestInbound(), (entry) => { put(entry); });
     else closedComposer("This key may read but not reply.");
     if (!document.hidden) markSeen(talk);
@@ -159,6 +165,8 @@ const belongs = (entry) => talk && (entry.conversation_id === talk.conversation_
 
 let quiet;
 function onChange(name, data) {
+  // while a conversation is being read nobody knows yet which entries are its own
+  if (held) held.push([name, data]);
   if (name === "entry.changed") {
     if (!belongs(data.entry)) return;
     put(data.entry);

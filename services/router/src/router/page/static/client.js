@@ -77,9 +77,11 @@ export function follow(on) {
   const ending = new AbortController();
   let last = null;
   let failures = 0;
+  let anew = false;
 
   async function once() {
     const headers = last ? { "Last-Event-ID": last } : {};
+    anew = !last;
     const response = await call("/v1/stream", { headers, signal: ending.signal });
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
@@ -103,8 +105,11 @@ export function follow(on) {
       else if (line.startsWith("event: ")) name = line.slice(7);
       else if (line.startsWith("data: ")) data += line.slice(6);
     }
-    if (name === "reset") on.reset();
-    else if (data && name !== "ready") on.change(name, JSON.parse(data));
+    // what changed between the first reading and the stream's beginning is in neither: read once more
+    if (name === "reset" || (name === "ready" && anew)) on.reset();
+    anew = anew && name !== "ready";
+    if (name === "reset") return;
+    if (data && name !== "ready") on.change(name, JSON.parse(data));
   }
 
   (async () => {
