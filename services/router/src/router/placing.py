@@ -10,7 +10,7 @@ from threadline_runtime.failpoints import failpoint
 
 from router.domain.documents import Claim
 from router.domain.messages import Message, author_of
-from router.domain.threading import Evidence, Known, Placement, gather, place, reference_names, wanted_names, wanted_refs, wanted_strands
+from router.domain.threading import Evidence, Known, Placement, gather, mentioned_names, place, wanted_names, wanted_refs, wanted_strands
 from router.parts import Parts
 from router.store.port import EntryRef
 
@@ -67,14 +67,19 @@ class _Batch:
             self._mentioning.setdefault(name, []).append(ref)
 
 
+def _with_author(event: InboundEvent, parts: Parts) -> InboundEvent:
+    author = author_of(event, parts.policies)
+    return event if author is event.author else event.model_copy(update={"author": author})
+
+
 async def place_mails(parts: Parts, mails: Sequence[SizedEvent]) -> list[Message]:
     """Each mail with the contact that decides about it, as the standing claim says."""
-    events = [event.model_copy(update={"author": author_of(event, parts.policies)}) for event, _ in mails]
+    events = [_with_author(event, parts) for event, _ in mails]
     evidence = [gather(event, parts.signer) for event in events]
     batch = _Batch(await _known(parts, events, evidence))
     await failpoint("router.placing.after_read")
     placed = [batch.place(event, found) for event, found in zip(events, evidence, strict=True)]
-    mentions = [reference_names(event) for event in events]
+    mentions = [mentioned_names(found) for found in evidence]
     claims = {
         event.message_id: Claim.model_construct(
             message_id=event.message_id,

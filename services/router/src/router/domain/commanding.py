@@ -6,7 +6,7 @@ Pure: drafts change, `Refused` says why not. Not here: links (`edges`), and step
 from collections.abc import Mapping, Sequence
 
 from threadline_events.commands import AddNote, AnyCommand, Assign, ConfirmMessage, Reopen, Resolve, RetryMessage, SendReply, Snooze
-from threadline_events.ids import command_entry_id, contact_id
+from threadline_events.ids import command_entry_id
 from threadline_events.inbound import Attachment, Author, Part, Relations
 from threadline_events.states import DeliveryRank
 
@@ -61,7 +61,6 @@ def command_entry(
         author=Author(
             identity=command.actor.identity, display_name=command.actor.display_name, role="agent", evidence=command.actor.evidence
         ),
-        author_contact=contact_id(command.brand, command.actor.identity),
         occurred_at=command.issued_at,
         received_at=command.issued_at,
         order=command.command_id,

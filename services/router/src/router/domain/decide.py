@@ -19,6 +19,7 @@ from router.domain.policy import BrandPolicy
 __all__ = ["Draft", "decide_message", "new_contact"]
 
 _TICK = timedelta(milliseconds=1)
+_ACTIVE = Why(rule="active strand", decided=True)
 
 
 @dataclass(slots=True)
@@ -136,7 +137,7 @@ def decide_message(draft: Draft, message: Message, policy: BrandPolicy, others: 
         draft.contact = contact.model_copy(update=_learn(contact, message))
         draft.entries.append(entry_of(message, strand_id=strand, inbound_seq=None, why=(why,)))
         return
-    active, why = contact.active, Why(rule="active strand", decided=True)
+    active, why = contact.active, _ACTIVE
     if active is None:
         draft.align = True
         active = _reopened(contact.last, at, policy)

@@ -3,6 +3,8 @@
 All are frozen models with a JSON form. Not here: rules (`decide`, `edges`, `strands`) and what readers are shown (`views`).
 """
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field
@@ -23,6 +25,7 @@ __all__ = [
     "Edge",
     "Edit",
     "EntryDocument",
+    "EntryRef",
     "IntakeRef",
     "LinkRecord",
     "Mark",
@@ -223,6 +226,22 @@ class Claim(Model):
     names: tuple[str, ...] = ()
     mentions: tuple[str, ...] = ()
     why: tuple[Why, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRef:
+    """What threading needs to know of an entry or claim."""
+
+    message_id: str
+    brand: str
+    party: str
+    party_identity: str
+    filed: bool
+    direction: str
+    strand_id: str | None
+    received_at: datetime | None
+    why: tuple[Why, ...] = ()
+    """Of a claim only: the threading rule that whoever inserted it went by."""
 
 
 class ClosePart(Model):

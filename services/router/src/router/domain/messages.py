@@ -54,10 +54,13 @@ def author_of(event: InboundEvent, policies: Policies) -> Author:
     return event.author
 
 
+_BY_AUTHOR = (Why(rule="author", decided=True),)
+
+
 def message_of(event: InboundEvent, *, size: int) -> Message:
     """A message of a channel where only the author can be its party."""
     identity = event.author.identity
-    return Message(event, contact_id(event.brand, identity), identity, (), (Why(rule="author", decided=True),), size)
+    return Message(event, contact_id(event.brand, identity), identity, (), _BY_AUTHOR, size)
 
 
 def intake_of(event: InboundEvent) -> IntakeRef | None:
@@ -69,6 +72,7 @@ def entry_of(message: Message, *, strand_id: str | None, inbound_seq: int | None
     """The entry as it is decided."""
     event = message.event
     made = intake_of(event)
+    identity = event.author.identity
     names = (target_key(event.channel, event.account_id, event.brand, event.external_id),) if event.external_id else ()
     return EntryDocument.model_construct(
         message_id=event.message_id,
@@ -83,7 +87,7 @@ def entry_of(message: Message, *, strand_id: str | None, inbound_seq: int | None
         account_id=event.account_id,
         accounts=(event.account_id,),
         author=event.author,
-        author_contact=contact_id(event.brand, event.author.identity),
+        author_contact=message.party if identity == message.party_identity else contact_id(event.brand, identity),
         participants=event.participants,
         external_id=event.external_id,
         native_thread=event.native_thread,

@@ -11,11 +11,10 @@ from threadline_events.ids import contact_id
 from threadline_events.inbound import InboundEvent
 from threadline_events.keys import target_key
 
-from router.domain.documents import Strand, Why
+from router.domain.documents import EntryRef, Strand, Why
 from router.domain.tokens import MailSigner, OwnMessage, ReplyToken
-from router.store.port import EntryRef
 
-__all__ = ["Evidence", "Known", "Placement", "gather", "place", "reference_names", "wanted_names", "wanted_refs", "wanted_strands"]
+__all__ = ["Evidence", "Known", "Placement", "gather", "mentioned_names", "place", "wanted_names", "wanted_refs", "wanted_strands"]
 
 _FIRST, _LAST = 5, 40
 _MENTIONED = 12
@@ -61,10 +60,9 @@ def _external_references(event: InboundEvent) -> list[str]:
     return list(dict.fromkeys(one for one in [*found, *reversed(trimmed)] if one))
 
 
-def reference_names(event: InboundEvent) -> tuple[str, ...]:
-    """The most telling references as names, stored with the entry so that a late parent finds its replies."""
-    telling = _external_references(event)[:_MENTIONED]
-    return tuple(target_key(event.channel, event.account_id, event.brand, one) for one in telling)
+def mentioned_names(evidence: Evidence) -> tuple[str, ...]:
+    """The most telling references, stored with the entry so that a late parent finds its replies."""
+    return evidence.references[:_MENTIONED]
 
 
 def _id_of(signed: ReplyToken | OwnMessage) -> str:

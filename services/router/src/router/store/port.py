@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from threadline_events.timeline import Conversation
 
-from router.domain.documents import Claim, Contact, Edge, EntryDocument, IntakeRef, OutboxItem, Strand, Suggestion, Why
+from router.domain.documents import Claim, Contact, Edge, EntryDocument, EntryRef, IntakeRef, OutboxItem, Strand, Suggestion
 
 __all__ = [
     "ContactChange",
@@ -69,22 +69,6 @@ class EdgeChange:
     expected: int
     edge: Edge
     item: OutboxItem
-
-
-@dataclass(frozen=True, slots=True)
-class EntryRef:
-    """What threading needs to know of an entry or claim."""
-
-    message_id: str
-    brand: str
-    party: str
-    party_identity: str
-    filed: bool
-    direction: str
-    strand_id: str | None
-    received_at: datetime | None
-    why: tuple[Why, ...] = ()
-    """Of a claim only: the threading rule that whoever inserted it went by."""
 
 
 @dataclass(frozen=True, slots=True)
