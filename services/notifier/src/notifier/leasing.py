@@ -1,5 +1,6 @@
 """Leases on lanes, by the leases of `threadline_runtime`."""
 
+import contextlib
 from dataclasses import dataclass
 
 from threadline_runtime.errors import TransientError
@@ -16,32 +17,18 @@ class LeasedLanes:
 
     def __init__(self, leases: Leases) -> None:
         self._leases = leases
-        self._kept: dict[str, Lease] = {}
 
     async def try_acquire(self, lane: str) -> "_HeldLane | None":
         """See the port."""
-        kept = self._kept.get(lane)
-        if kept is not None:
-            # Giving it back failed; as long as this process beats, nobody else could ever take it.
-            await self._leases.release(kept)
-            del self._kept[lane]
         lease = await self._leases.attempt(_PREFIX + lane)
-        return _HeldLane(self, lane, lease) if lease is not None else None
-
-    async def give_back(self, lane: str, lease: Lease) -> None:
-        """Release it, if not now then before it is taken again."""
-        try:
-            await self._leases.release(lease)
-        except TransientError:
-            self._kept[lane] = lease
+        return _HeldLane(self._leases, lease) if lease is not None else None
 
 
 @dataclass(frozen=True, slots=True)
 class _HeldLane:
     """One lane that this process holds."""
 
-    lanes: LeasedLanes
-    lane: str
+    leases: Leases
     lease: Lease
 
     @property
@@ -49,4 +36,6 @@ class _HeldLane:
         return self.lease.token
 
     async def release(self) -> None:
-        await self.lanes.give_back(self.lane, self.lease)
+        """Give it back, if not now then by taking it again: it stays ours while the store does not answer."""
+        with contextlib.suppress(TransientError):
+            await self.leases.release(self.lease)

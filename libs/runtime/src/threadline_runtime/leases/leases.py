@@ -101,9 +101,9 @@ class Leases:
         return (await self._store.look(lease.name)).lease == lease
 
     async def release(self, lease: Lease) -> None:
-        """Give up a lease; another may take it at once."""
-        self._held.pop(lease.name, None)
+        """Give up a lease; another may take it at once. Where the store does not answer it is still ours, and the next attempt has it."""
         await self._store.release(lease)
+        self._held.pop(lease.name, None)
 
     def _is_free(self, name: str, sighting: Sighting, asked: float, answered: float) -> bool:
         lease = sighting.lease

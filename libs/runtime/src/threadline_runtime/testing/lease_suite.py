@@ -3,8 +3,10 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 
+from threadline_runtime.errors import TransientError
 from threadline_runtime.leases.leases import Leases
 from threadline_runtime.leases.port import Lease, LeaseStore, Sighting
 
@@ -33,6 +35,16 @@ class _Slow:
         sighting = await self._store.look(name)
         self._clock.time += self._seconds
         return sighting
+
+
+class _Away:
+    """A store that does not answer when a lease is given up."""
+
+    def __init__(self, store: LeaseStore) -> None:
+        self.beat, self.silence, self.take, self.look = store.beat, store.silence, store.take, store.look
+
+    async def release(self, lease: Lease) -> None:
+        raise TransientError(f"the store is away: {lease.name}")
 
 
 class LeaseSuite(ABC):
@@ -110,6 +122,15 @@ class LeaseSuite(ABC):
         assert lease is not None
         await first.release(lease)
         assert await second.attempt("mailbox") == Lease("mailbox", "b", 2)
+
+    async def test_a_lease_that_could_not_be_given_up_is_still_ours(self, store: LeaseStore) -> None:
+        """Nobody else can take it while we beat, so the next attempt of ours has it."""
+        leases = Leases(_Away(store), "a", Clock(0))
+        lease = await leases.attempt("mailbox")
+        assert lease is not None
+        with pytest.raises(TransientError):
+            await leases.release(lease)
+        assert await leases.attempt("mailbox") == lease
 
     async def test_of_two_who_see_a_free_lease_one_gets_it(self, store: LeaseStore) -> None:
         """Taking is one compare-and-set."""
