@@ -71,10 +71,6 @@ def run() -> None:
     arguments = sys.argv[1:]
     try:
         status = create_app(_needed(arguments))(args=arguments, standalone_mode=False)
-    except BrokenPipeError:
-        # The reader of our output (`| head`) has gone: not an error, and nothing may be written at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("THREADLINE_LOG__LEVEL", "").lower() == "debug":
             traceback.print_exception(error)

@@ -1,8 +1,12 @@
 """`threadline parse email`: one line a file, whatever the file is; it never stops at a bad one."""
 
+import contextlib
 import json
+import os
+import pty
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -59,3 +63,23 @@ def test_wrong_use_is_status_2() -> None:
     unknown = parse("-", channel="fax")
     assert unknown.returncode == 2
     assert b"email" in unknown.stderr
+
+
+def test_a_progress_bar_on_the_terminal_leaves_the_answer_alone(tmp_path: Path) -> None:
+    good = tmp_path / "good.eml"
+    good.write_bytes(GOOD)
+    terminal, theirs = pty.openpty()
+    program = [sys.executable, "-c", "from threadline_cli.main import run; run()", "parse", "email", *[str(good)] * 20]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=theirs) as running:
+        os.close(theirs)
+        drawn = threading.Thread(target=drain, args=(terminal,), daemon=True)
+        drawn.start()
+        assert running.stdout is not None
+        answer = running.stdout.read()
+    assert [json.loads(line)["file"] for line in answer.splitlines()] == [str(good)] * 20
+
+
+def drain(terminal: int) -> None:
+    with contextlib.suppress(OSError):  # the other end is closed
+        while os.read(terminal, 4096):
+            pass

@@ -83,7 +83,7 @@ def _account(account_id: str, config: Path) -> MailAccount:
 
 async def _print_all(parse_them: Parse, files: Sequence[str], files_from: str | None, account: MailAccount | None, workers: int) -> None:
     queue = _Queue()
-    total = len(files) if files_from is None else None
+    total = _count(files, files_from)
     with tempfile.TemporaryDirectory(prefix="threadline-parse-") as spool, _progress(total) as step:
         async for read in parse_them(queue.readable(_names(files, files_from)), account, Path(spool), workers):
             for each in queue.in_order(read):
@@ -93,6 +93,16 @@ async def _print_all(parse_them: Parse, files: Sequence[str], files_from: str | 
             sys.stdout.write(_line(each))
             step()
     sys.stdout.flush()
+
+
+def _count(files: Sequence[str], files_from: str | None) -> int | None:
+    """How many files there will be; None where only the end of standard input will tell."""
+    if files_from == _STANDARD_INPUT:
+        return None
+    if files_from is None:
+        return len(files)
+    with Path(files_from).open("rb") as names:
+        return len(files) + sum(1 for line in names if line.strip(b"\r\n"))
 
 
 def _names(files: Sequence[str], files_from: str | None) -> Iterator[str]:
@@ -162,6 +172,7 @@ def _progress(total: int | None) -> Iterator[Callable[[], None]]:
         yield lambda: None
         return
     columns = (SpinnerColumn(), TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    # Standard output is the answer's: the bar must not take it over.
+    with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False) as progress:
         task = progress.add_task("reading", total=total)
         yield lambda: progress.advance(task)
