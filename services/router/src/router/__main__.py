@@ -8,6 +8,7 @@ import os
 import secrets
 import sys
 import time
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -27,6 +28,7 @@ from threadline_runtime.ops import ops_app
 from threadline_runtime.settings import Settings, load_settings
 from threadline_runtime.signing import load_signing_keys
 
+from router.api.keys import ensure_first_key
 from router.app import Surroundings, build_router, migrate
 
 _USAGE = "use: python -m router [migrate]"
@@ -55,6 +57,11 @@ async def _run(settings: Settings) -> None:
         await migrate(database)
         blobs = open_blobs(settings.blobs.url)
         router = build_router(Surroundings(bus, database, blobs, configuration, signing, metrics, secrets.token_bytes))
+        wanted = settings.api.first_key.get_secret_value() if settings.api.first_key else None
+        first = await ensure_first_key(router.keys, wanted, randomness=secrets.token_bytes, now=datetime.now(UTC))
+        if first is not None and wanted is None:
+            sys.stdout.write(f"the first API key, shown only now: {first}\n")
+            sys.stdout.flush()
         health.add_probe("bus", bus.probe)
         health.add_readiness("consumers", watch.readiness)
         health.add_liveness("loop", beat.liveness)

@@ -21,7 +21,8 @@ from router.parts import TooManyRounds
 from router.people import persons
 from router.pipeline import Pipeline
 from router.store.sqlite import SqliteTimeline
-from router.testing.model_world import BRAND, NOW, Rec, World, contact_of, edited, identity_of, received
+from router.testing.model_events import BRAND, NOW, contact_of, edited, identity_of, received
+from router.testing.model_world import Rec, World
 from router.testing.stepping import finish, step
 from threadline_events import ids
 from threadline_events.commands import Actor, AddNote, Assign, LinkIdentity, Reopen, Resolve, SendReply, Snooze, UnlinkIdentity

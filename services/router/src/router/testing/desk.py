@@ -29,7 +29,7 @@ from router.pipeline import Pipeline
 from router.store.port import EntryPage
 from router.store.sqlite import SqliteTimeline
 from router.sweeper import Sweeper
-from router.testing.model_world import CountNothing, HmacSigner
+from router.testing.stand_ins import CountNothing, HmacSigner
 from router.testing.stepping import InlineDatabase
 
 __all__ = ["START", "Desk", "mail"]

@@ -3,21 +3,17 @@
 The rules are those of the design's model of the router, looked at over the real documents. Not here: which schedules are run (the tests).
 """
 
-import base64
-import hashlib
-import hmac
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from threadline_events import ids, topics
 from threadline_events.commands import AnyCommand, Command, parse_command
 from threadline_events.deliveries import AnyDelivery, DeliveryUpdated
-from threadline_events.evidence import Evidence
-from threadline_events.inbound import Attachment, Author, Connector, Hints, InboundEvent, Part, Participant, Receipt, Relations
+from threadline_events.inbound import Attachment, InboundEvent
 from threadline_events.model import Model
 from threadline_events.outbound import OutboundMessage
 from threadline_events.records import Record
@@ -37,52 +33,13 @@ from router.parts import Parts
 from router.pipeline import Pipeline
 from router.store.port import ContactChange, EdgeChange
 from router.sweeper import Sweeper
+from router.testing.model_events import ACCOUNT, BRAND, NOW, bounced, contact_of, reported
+from router.testing.stand_ins import CountNothing, HmacSigner
 from router.testing.stepping import InlineDatabase, SteppedBus, SteppedTimeline, finish
 
-__all__ = ["ACCOUNT", "BRAND", "NOW", "CountNothing", "HmacSigner", "Rec", "World", "identity_of", "received"]
+__all__ = ["Rec", "World"]
 
 M = TypeVar("M", bound=Model)
-BRAND, ACCOUNT = "acme", "support-mail"
-NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
-_START = datetime(2026, 11, 23, 9, tzinfo=UTC)
-
-
-class HmacSigner:
-    """Signs with one fixed key."""
-
-    def __init__(self, key: bytes = b"k" * 32) -> None:
-        self._key = key
-
-    def sign(self, message: bytes) -> str:
-        """80 bits in lower-case base32."""
-        return base64.b32encode(hmac.new(self._key, message, hashlib.sha256).digest()[:10]).decode().lower()
-
-    def verify(self, message: bytes, signature: str) -> bool:
-        """Whether it made the signature."""
-        return hmac.compare_digest(self.sign(message), signature)
-
-
-class CountNothing:
-    """A tally that counts nothing."""
-
-    def received(self, channel: str, account_id: str) -> None:
-        """Nothing."""
-
-    def stored(self, channel: str, account_id: str, seconds: float) -> None:
-        """Nothing."""
-
-    def ended(self, channel: str, account_id: str, outcome: str, reason: str | None) -> None:
-        """Nothing."""
-
-
-def identity_of(name: str) -> str:
-    """A customer's address."""
-    return f"email:{name}@client.test"
-
-
-def contact_of(name: str) -> str:
-    """A customer's contact."""
-    return ids.contact_id(BRAND, identity_of(name))
 
 
 @dataclass(frozen=True)
@@ -91,89 +48,6 @@ class Rec:
 
     rec_id: str
     body: InboundEvent | AnyCommand | AnyDelivery
-
-
-def received(name: str, number: int, author: str, *, mail: bool, ref: str | None, minute: int, intake: int) -> InboundEvent:
-    """A message. `name` gives the external id, `ref` the name of the message it answers."""
-    at = _START + timedelta(minutes=minute)
-    external = f"{name}@client.test"
-    channel = "email" if mail else "webchat"
-    message_id = ids.mail_message_id(BRAND, external, name.encode()) if mail else ids.message_id(BRAND, channel, ACCOUNT, external)
-    answered = (ref if "@" in ref else f"{ref}@client.test") if ref else None
-    return InboundEvent(
-        event_id=ids.event_id(channel, ACCOUNT, external, "message.received"),
-        message_id=message_id,
-        intake_id=f"i_{name}_{intake}",
-        kind="message.received",
-        channel=channel,
-        account_id=ACCOUNT,
-        brand=BRAND,
-        external_id=external,
-        native_thread=external,
-        author=Author(identity=identity_of(author), evidence=Evidence.CLAIMED),
-        participants=(Participant(identity="email:support@acme.test", role="to"),),
-        occurred_at=at,
-        received_at=at,
-        order=f"{number:010}",
-        subject=f"Question {name}",
-        text=f"Text of {name}",
-        reply_text=f"Text of {name} {hashlib.sha256(name.encode()).hexdigest().translate(str.maketrans('0123456789', 'ghijklmnop'))}",
-        parts=(Part(type="text", text=f"Text of {name}"),),
-        relates_to=Relations(reply_to=answered),
-        hints=Hints(references=(answered,) if answered else ()),
-        reply_address={"address": f"{author}@client.test", "display_name": None},
-        connector=Connector(name="email", version="1"),
-    )
-
-
-def edited(message: InboundEvent, revision: int, intake: int) -> InboundEvent:
-    """A revision of a message."""
-    return message.model_copy(
-        update={
-            "event_id": ids.event_id(message.channel, ACCOUNT, message.external_id or "", "message.edited", revision),
-            "kind": "message.edited",
-            "intake_id": f"{message.intake_id}_e{revision}_{intake}",
-            "revision": revision,
-            "text": f"revision {revision}",
-            "relates_to": Relations(edits=message.external_id),
-        }
-    )
-
-
-def _relayed(outbound: OutboundMessage) -> str:
-    """The id under which the provider knows an attempt."""
-    return f"relay-{outbound.message_id}-{outbound.attempt}@relay.test"
-
-
-def bounced(outbound: OutboundMessage) -> InboundEvent:
-    """A receipt that says it came back: a mail by our own Message-ID, else by the id that only the sender's report tells."""
-    name = outbound.mail.message_id if outbound.mail else _relayed(outbound)
-    base = received(f"bounce-{outbound.message_id}-{outbound.attempt}", 0, "mailer-daemon", mail=True, ref=None, minute=0, intake=1)
-    return base.model_copy(
-        update={
-            "kind": "receipt.received",
-            "channel": outbound.channel,
-            "relates_to": Relations(receipt=Receipt(of=name, status="failed", reason="user unknown")),
-            "event_id": ids.event_id(outbound.channel, ACCOUNT, name, "receipt.received", "failed"),
-        }
-    )
-
-
-def reported(outbound: OutboundMessage) -> DeliveryUpdated:
-    """A sender's report that it was sent."""
-    return DeliveryUpdated(
-        message_id=outbound.message_id,
-        channel=outbound.channel,
-        account_id=outbound.account_id,
-        brand=outbound.brand,
-        native_thread=outbound.native_thread,
-        attempt=outbound.attempt,
-        try_=1,
-        state="sent",
-        external_ids=(_relayed(outbound),),
-        started_at=NOW,
-        ended_at=NOW,
-    )
 
 
 async def _no_uploads(_: str, __: Iterable[str]) -> Mapping[str, Attachment]:
