@@ -83,3 +83,18 @@ def drain(terminal: int) -> None:
     with contextlib.suppress(OSError):  # the other end is closed
         while os.read(terminal, 4096):
             pass
+
+
+def test_a_reader_that_goes_away_leaves_nothing_behind(tmp_path: Path) -> None:
+    """`| head`: the worker processes end before their folder is removed."""
+    large = tmp_path / "large.eml"
+    file = b'--b\r\nContent-Type: application/pdf; name="a.pdf"\r\n\r\n' + b"text of a file\r\n" * 20_000
+    large.write_bytes(GOOD.replace(b"\r\n\r\n", b'\r\nContent-Type: multipart/mixed; boundary="b"\r\n\r\n') + file * 3 + b"--b--\r\n")
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    program = [sys.executable, "-c", "from threadline_cli.main import run; run()", "parse", "email", *[str(large)] * 40]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": str(spool)}) as running:
+        assert running.stdout is not None
+        running.stdout.read(10)
+        running.stdout.close()
+    assert list(spool.iterdir()) == []

@@ -5,14 +5,15 @@ Not here: reading mail (`ingest_email.offline`).
 
 import asyncio
 import json
+import logging
 import os
 import sys
 import tempfile
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from ingest_email.app import mail_accounts
@@ -31,11 +32,12 @@ _STANDARD_INPUT = "-"
 _LARGEST_MAIL = 128 * 1024 * 1024
 _SMALL_MAIL = 256 * 1024
 
-Parse = Callable[[Iterable[OfflineMail], MailAccount | None, Path, int], AsyncIterator[ReadFile]]
+Parse = Callable[[Iterable[OfflineMail], MailAccount | None, Path, int], AsyncGenerator[ReadFile]]
 
 
-def _parse_mail(mails: Iterable[OfflineMail], account: MailAccount | None, spool: Path, workers: int) -> AsyncIterator[ReadFile]:
-    return parse_files(mails, account=account, spool=spool, workers=workers)
+def _parse_mail(mails: Iterable[OfflineMail], account: MailAccount | None, spool: Path, workers: int) -> AsyncGenerator[ReadFile]:
+    # It is a generator, which can be closed; its signature promises less.
+    return cast("AsyncGenerator[ReadFile]", parse_files(mails, account=account, spool=spool, workers=workers))
 
 
 CHANNELS: Mapping[str, Parse] = {"email": _parse_mail}
@@ -82,13 +84,17 @@ def _account(account_id: str, config: Path) -> MailAccount:
 
 
 async def _print_all(parse_them: Parse, files: Sequence[str], files_from: str | None, account: MailAccount | None, workers: int) -> None:
+    # When this is broken off, mails that were under way end as errors that nobody waits for: no news for the operator.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     queue = _Queue()
     total = _count(files, files_from)
     with tempfile.TemporaryDirectory(prefix="threadline-parse-") as spool, _progress(total) as step:
-        async for read in parse_them(queue.readable(_names(files, files_from)), account, Path(spool), workers):
-            for each in queue.in_order(read):
-                sys.stdout.write(_line(each))
-                step()
+        # Closed here and not by the collector: its processes must be gone before their folder is.
+        async with aclosing(parse_them(queue.readable(_names(files, files_from)), account, Path(spool), workers)) as outcomes:
+            async for read in outcomes:
+                for each in queue.in_order(read):
+                    sys.stdout.write(_line(each))
+                    step()
         for each in queue.rest():
             sys.stdout.write(_line(each))
             step()
