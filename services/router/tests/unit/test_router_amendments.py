@@ -76,7 +76,7 @@ def after(changes) -> EntryDocument:
     return entry
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_order_and_repetition_do_not_matter(data):
     changes = data.draw(st.lists(st.one_of(edits, deletions, reactions, receipts, reports), max_size=8))

@@ -1,6 +1,6 @@
 """P4: only the router signs reply addresses, Message-IDs and envelope senders, and knows its own whatever became of their case."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from router.domain.policy import Account
 from router.domain.tokens import MailSigner
@@ -15,6 +15,7 @@ STRANDS = st.binary(max_size=40).map(lambda raw: ids.strand_id(raw.hex()))
 MESSAGES = st.binary(max_size=40).map(lambda raw: ids.command_entry_id(raw.hex()))
 
 
+@settings(deadline=None)
 @given(STRANDS, st.booleans())
 def test_a_reply_address_comes_back_as_what_was_signed(strand, shouted):
     address = SIGNER.reply_address(ACME, strand)
@@ -26,6 +27,7 @@ def test_a_reply_address_comes_back_as_what_was_signed(strand, shouted):
     assert STRANGER.read_reply(address) is None
 
 
+@settings(deadline=None)
 @given(MESSAGES, st.integers(1, 9999))
 def test_our_message_id_and_envelope_sender_name_message_and_attempt(message, attempt):
     name, envelope = SIGNER.own_message_id(ACME, message, attempt), SIGNER.envelope_sender(ACME, message, attempt)
@@ -37,6 +39,7 @@ def test_our_message_id_and_envelope_sender_name_message_and_attempt(message, at
     assert STRANGER.read_envelope(envelope) is None
 
 
+@settings(deadline=None)
 @given(STRANDS, st.integers(0, 41), st.sampled_from("abcdefghijklmnopqrstuvwxyz234567"))
 def test_one_changed_character_is_no_signature(strand, place, letter):
     address = SIGNER.reply_address(ACME, strand)
