@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterable
 
 import typer
+from threadline_runtime.failpoints import arm_failpoints
 
 from threadline_cli.failures import describe_failure
 from threadline_cli.options import GlobalConfigOption
@@ -70,6 +71,7 @@ def run() -> None:
     """The entry point; ends the process with 0 done, 1 the answer is no, 2 wrong use or configuration."""
     arguments = sys.argv[1:]
     try:
+        arm_failpoints(os.environ)
         status = create_app(_needed(arguments))(args=arguments, standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("THREADLINE_LOG__LEVEL", "").lower() == "debug":

@@ -17,7 +17,6 @@ from router.api.keys import Scope, digest_of, ensure_first_key, new_key
 from threadline_connectors.accounts import Condition
 from threadline_runtime.configuration.configuration import Configuration
 from threadline_runtime.errors import ConfigurationError, TransientError
-from threadline_runtime.failpoints import arm_failpoints
 from threadline_runtime.http import HttpServer
 from threadline_runtime.settings import Settings
 
@@ -107,7 +106,6 @@ def _is_starting(state: str) -> bool:
 @asynccontextmanager
 async def running(data: Path, settings: Settings, configuration: Configuration) -> AsyncIterator[Running]:
     """Run everything while the context lasts, then drain. Raises ConfigurationError where it cannot start."""
-    arm_failpoints(os.environ)
     async with AsyncExitStack() as stack:
         try:
             started = await _start(stack, data, settings, configuration)

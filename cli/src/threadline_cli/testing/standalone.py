@@ -145,14 +145,16 @@ class Standalone:
         """Whether it was started and has not ended by itself."""
         return self._process is not None and self._process.poll() is None
 
-    def died(self, within: float) -> bool:
-        """Whether it ends by itself in that time."""
+    def dies_by_its_own_hand(self, within: float) -> bool:
+        """Whether it kills itself (a failpoint) in that time. Raises RuntimeError where it ends in any other way."""
         if self._process is None:
             raise RuntimeError("not started")
         try:
-            self._process.wait(within)
+            status = self._process.wait(within)
         except subprocess.TimeoutExpired:
             return False
+        if status != -signal.SIGKILL:
+            raise RuntimeError(f"it ended with {status} instead of being killed:\n{self.said()[-2000:]}")
         return True
 
     def kill(self) -> None:
