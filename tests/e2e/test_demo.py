@@ -11,7 +11,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.integration]
 
 def test_the_story_comes_to_its_end(tmp_path: Path) -> None:
     """Every step waits for what it must bring about: the answer in the mailbox, the participant, both accounts, the bounce."""
-    told = threadline("demo", "--once", "--port", "0", env={"TMPDIR": str(tmp_path)}, within=110)
+    # Settings of a real installation lie in the same shell: the demo must not touch what they name.
+    real = {"THREADLINE_DATABASE__URL": f"sqlite:///{tmp_path}/real.db", "THREADLINE_BUS__URL": f"sqlite:///{tmp_path}/real-bus.db"}
+    told = threadline("demo", "--once", "--port", "0", env={"TMPDIR": str(tmp_path), **real}, within=110)
     assert told.returncode == 0, told.stderr + told.stdout
     assert "http://127.0.0.1:" in told.stdout
     assert "tl_" in told.stdout
