@@ -138,7 +138,7 @@ def _claim(settings: Settings, stack: AsyncExitStack) -> Doors:
 async def _end(services: Services, life: "asyncio.Task[None]") -> None:
     services.life.stop()
     # What it died of was raised where somebody waited for it; here only the end matters.
-    await asyncio.wait([life])
+    await asyncio.gather(life, return_exceptions=True)
 
 
 def _url(host: str, port: int) -> str:
