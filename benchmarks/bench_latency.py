@@ -1,0 +1,173 @@
+"""The latency row, standalone: from the publish call until a client of the REST API has read the entry.
+
+One process, as `threadline up` runs: the router's consumers and its API over HTTP on loopback. The client follows `GET /v1/stream`,
+as the page does, and when a change is told it reads the entry; the time ends with that answer. Two loads: one message a second, and a
+steady rate (a tenth of the top rate of the standalone row).
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import yaml
+from router import app as routing
+from router.api.keys import ensure_first_key
+from threadline_cli.foundations import laid
+from threadline_events import ids
+from threadline_events.inbound import Author, Connector, InboundEvent, Part, RawPayload
+from threadline_events.intakes import Intake
+from threadline_events.records import Record, inbound_record, intake_record
+from threadline_runtime.bus.port import Bus
+from threadline_runtime.configuration.configuration import load_configuration
+from threadline_runtime.http import HttpServer
+from threadline_runtime.settings import Settings
+
+_KEY = "tl_only_for_this_benchmark_only_for_this_benchmark"
+_RAW = b"From: x\r\n\r\nhello\r\n" * 40
+_CONTACTS = 500
+
+
+def message(number: int) -> tuple[str, list[Record]]:
+    """The entry's id, and the records of one message and its intake."""
+    now = datetime.now(UTC)
+    identity = f"telegram:{number % _CONTACTS}"
+    name = f"{number % _CONTACTS}/{number}"
+    text = f"message {number} " + "words and more words " * 20
+    event = InboundEvent(
+        event_id=ids.event_id("telegram", "bot", name, "message.received"),
+        message_id=ids.message_id("acme", "telegram", "bot", name),
+        intake_id=ids.polled_intake_id("bot", number),
+        kind="message.received",
+        channel="telegram",
+        account_id="bot",
+        brand="acme",
+        external_id=name,
+        native_thread=identity,
+        author=Author(identity=identity, display_name="Ann"),
+        occurred_at=now,
+        received_at=now,
+        order=f"{number:020d}",
+        text=text,
+        reply_text=text,
+        parts=(Part(type="text", text=text),),
+        raw=RawPayload(sha256="0" * 64, size=len(_RAW), media_type="application/json"),
+        reply_address={"chat": identity},
+        connector=Connector(name="telegram", version="0"),
+    )
+    assert event.intake_id is not None
+    intake = Intake(event.intake_id, 1, "telegram", "bot", "acme", now, "push", "application/json", _RAW)
+    return event.message_id, [inbound_record(event), intake_record(intake)]
+
+
+class Client:
+    """Follows the stream and wakes whoever waits for an entry."""
+
+    def __init__(self, api: httpx.AsyncClient) -> None:
+        self._api = api
+        self._told: dict[str, asyncio.Event] = {}
+        self.ready = asyncio.Event()
+
+    async def follow(self) -> None:
+        """Read the stream until cancelled."""
+        async with self._api.stream("GET", "/v1/stream", timeout=None) as answer:
+            self.ready.set()
+            async for line in answer.aiter_lines():
+                if line.startswith("data:") and '"entry.changed"' in line:
+                    message_id = json.loads(line[5:])["entry"]["message_id"]
+                    if message_id in self._told:
+                        self._told[message_id].set()
+
+    async def latency(self, bus: Bus, number: int) -> float:
+        """Seconds from the publish call until the entry was read."""
+        message_id, (event, intake) = message(number)
+        told = self._told[message_id] = asyncio.Event()
+        started = time.perf_counter()
+        await bus.publish([event], then=[intake])
+        await told.wait()
+        answer = await self._api.get(f"/v1/messages/{message_id}")
+        seconds = time.perf_counter() - started
+        if answer.status_code != httpx.codes.OK:
+            raise RuntimeError(f"told of a change that cannot be read: {answer.status_code}")
+        del self._told[message_id]
+        return seconds
+
+
+async def at_rate(bus: Bus, client: Client, rate: float, count: int, first: int) -> list[float]:
+    """Latencies of `count` messages published at a steady rate, whatever each of them takes."""
+    tasks = []
+    started = time.perf_counter()
+    for n in range(count):
+        await asyncio.sleep(max(0.0, started + n / rate * random.uniform(0.9, 1.1) - time.perf_counter()))
+        tasks.append(asyncio.create_task(client.latency(bus, first + n)))
+    return list(await asyncio.gather(*tasks))
+
+
+def row(latencies: Sequence[float], rate: float) -> dict[str, float]:
+    """p50 and p99 in milliseconds."""
+    cuts = statistics.quantiles(latencies, n=100, method="inclusive")
+    return {"per_second": rate, "messages": len(latencies), "p50_ms": round(cuts[49] * 1000, 1), "p99_ms": round(cuts[98] * 1000, 1)}
+
+
+async def measure(rate: float, seconds: float) -> list[dict[str, float]]:
+    """Both loads on a fresh data folder."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        file = folder / "threadline.yaml"
+        file.write_text(yaml.safe_dump({"brands": {"acme": {"name": "Acme"}}}))
+        data = folder / "data"
+        data.mkdir()
+        async with AsyncExitStack() as stack:
+            base = await stack.enter_async_context(laid(data, Settings().in_folder(data), load_configuration(file)))
+            await routing.migrate(base.database)
+            around = routing.Surroundings(base.bus, base.database, base.blobs, base.configuration, base.signing, base.metrics, os.urandom)
+            router = routing.build_router(around)
+            await ensure_first_key(router.keys, _KEY, randomness=os.urandom, now=datetime.now(UTC))
+            door = HttpServer.claim("127.0.0.1", 0)
+            stack.callback(door.close)
+            tasks = [asyncio.create_task(router.run()), asyncio.create_task(door.serve(router.web))]
+            url = f"http://127.0.0.1:{door.port}"
+            async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {_KEY}"}, trust_env=False, timeout=30) as api:
+                client = Client(api)
+                following = asyncio.create_task(client.follow())
+                await client.ready.wait()
+                await at_rate(base.bus, client, 50, 100, 0)
+                rows = [
+                    row(await at_rate(base.bus, client, 1.0, max(20, int(seconds)), 1_000_000), 1.0),
+                    row(await at_rate(base.bus, client, rate, int(rate * seconds), 2_000_000), rate),
+                ]
+                following.cancel()
+                await asyncio.wait([following])
+            await router.feed.close()
+            for task in reversed(tasks):
+                task.cancel()
+            await asyncio.wait(tasks)
+    return rows
+
+
+def main() -> None:
+    """Print both rows."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--rate", type=float, default=50.0, help="messages a second of the steady load")
+    arguments.add_argument("--seconds", type=float, default=30.0)
+    arguments.add_argument("--json", action="store_true")
+    chosen = arguments.parse_args()
+    rows = asyncio.run(measure(chosen.rate, chosen.seconds))
+    if chosen.json:
+        print(json.dumps({"path": "latency", "rows": rows}))
+        return
+    for one_row in rows:
+        print(f"{one_row['per_second']:8} messages/s: p50 {one_row['p50_ms']} ms, p99 {one_row['p99_ms']} ms over {one_row['messages']}")
+
+
+if __name__ == "__main__":
+    main()
