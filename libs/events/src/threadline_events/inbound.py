@@ -91,9 +91,12 @@ class Reaction(Model):
 
 
 class Receipt(Model):
-    """What became of a message of ours (`of`: its external id). `recipient` tells several recipients apart."""
+    """What became of a message of ours (`of`: its external id). `recipient` tells several recipients apart.
 
-    of: str
+    `of` is null where the provider named nothing; then only what we signed, in the hints, can say which message it is.
+    """
+
+    of: str | None = None
     status: Literal["sent", "delivered", "read", "failed"]
     recipient: str | None = None
     code: str | None = None

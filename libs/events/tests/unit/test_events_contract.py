@@ -13,7 +13,7 @@ from threadline_events import records, schemas, topics
 from threadline_events.commands import Actor, AddNote, parse_command
 from threadline_events.deliveries import parse_delivery
 from threadline_events.evidence import Evidence, links_by_itself, weaker
-from threadline_events.inbound import InboundEvent
+from threadline_events.inbound import InboundEvent, Receipt
 from threadline_events.intakes import Intake
 from threadline_events.keys import command_key, desk_key, target_key
 from threadline_events.model import cut_to_millisecond, spell_time
@@ -93,6 +93,11 @@ INTAKE = Intake(
     "message/rfc822",
     b"From: x\r\n\xff\x00",
 )
+
+
+def test_a_receipt_may_name_nothing():
+    """A bounce that returns no Message-ID is known by what we signed; its absent name is null, not a missing key."""
+    assert Receipt(status="failed").model_dump()["of"] is None
 
 
 @pytest.mark.parametrize(
