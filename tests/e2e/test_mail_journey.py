@@ -201,6 +201,22 @@ def test_a_bounce_turns_the_reply_to_failed(up: Standalone, mail_world: MailWorl
     assert "5." in up.until("the bounce", failed)
 
 
+def test_a_bounce_that_names_no_mail_is_known_by_its_signed_envelope(up: Standalone, mail_world: MailWorld) -> None:
+    """States: a server that returns nothing but its own words still turns the reply to failed."""
+    mail_world.send(mail(ANN, SUPPORT, "Answer me, and my server returns it."), ANN, [SUPPORT])
+    conversation = up.conversation_with("Answer me, and my server returns it.")
+    reply = up.reply(conversation.conversation_id, "I try.", key="k-1")
+    envelope = address_of(received(mail_world, ANN), "Return-Path")
+    told = f"This message was created automatically by mail delivery software.\n\n  {ANN}\n    550 5.1.1 no such user\n"
+    mail_world.send(mail("Mailer <mailer-daemon@client.test>", envelope, told, subject="Mail failed"), "", [envelope])
+
+    def state() -> str | None:
+        entries = {entry.message_id: entry for entry in up.timeline(conversation.conversation_id)}
+        return "failed" if entries[reply.message_id].state == "failed" else None
+
+    assert up.until("the bounce", state) == "failed"
+
+
 def test_nothing_is_missing_after_a_kill_and_beside_a_running_up(up: Standalone, mail_world: MailWorld) -> None:
     """P1, P2, P3, P9: kill -9, more mail meanwhile, start again; each mail is there once and the audit is clean."""
     for number in range(10):

@@ -1,99 +1,35 @@
 """`python -m ingest_email`: the service as a process of its own. `python -m ingest_email migrate` creates its tables and ends."""
 
-import asyncio
-import os
 import sys
 import tempfile
-import time
-import uuid
-from importlib.metadata import version
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
-from threadline_runtime.configuration.configuration import load_configuration
-from threadline_runtime.errors import ThreadlineError
-from threadline_runtime.failpoints import arm_failpoints
-from threadline_runtime.health import Health, LoopBeat
-from threadline_runtime.http import HttpServer
-from threadline_runtime.leases.leases import Leases
-from threadline_runtime.leases.sqlite import SqliteLeaseStore
+from threadline_runtime.foundations import Foundations
 from threadline_runtime.lifecycle import Lifecycle, Stage
-from threadline_runtime.logging import configure_logging
-from threadline_runtime.metrics import Metrics
-from threadline_runtime.opening import open_blobs, open_bus, open_database
-from threadline_runtime.ops import ops_app
-from threadline_runtime.settings import Settings, load_settings
-from threadline_runtime.sqlite import SqliteDatabase
+from threadline_runtime.process import ServiceProcess, run_process
 
 from ingest_email.app import IngestEmail, Surroundings, mail_accounts, migrate, open_checkpoints
 
-_SERVICE = "ingest-email"
-_PACKAGE = "threadline-ingest-email"
-_USAGE = "usage: python -m ingest_email [migrate]"
+
+@asynccontextmanager
+async def _built(base: Foundations, life: Lifecycle) -> AsyncIterator[None]:
+    accounts = mail_accounts(base.configuration, base.environment)
+    with tempfile.TemporaryDirectory(prefix="threadline-mail-") as spool:
+        around = Surroundings(base.bus, base.blobs, open_checkpoints(base.database), base.leases, base.metrics, Path(spool))
+        service = IngestEmail(accounts, around)
+
+        async def mailboxes() -> str | None:
+            return "; ".join(f"{name}: {reason}" for name, reason in service.problems().items()) or None
+
+        base.health.add_probe("blobs", base.blobs.probe)
+        base.health.add_readiness("accounts", mailboxes)
+        life.add("ingest-email", service.run, stage=Stage.INTAKE)
+        yield
 
 
-async def _run(settings: Settings, spool: Path) -> None:
-    configuration = load_configuration(Path(os.environ.get("THREADLINE_CONFIG", "threadline.yaml")))
-    accounts = mail_accounts(configuration, os.environ)
-    built, metrics, health = version(_PACKAGE), Metrics(CollectorRegistry()), Health()
-    metrics.built(_SERVICE, built)
-    server = HttpServer.claim(settings.ops.host, settings.ops.port, option="THREADLINE_OPS__PORT")
-    database = open_database(settings.database.url)
-    blobs = open_blobs(settings.blobs.url)
-    bus = await open_bus(settings.bus.url, version=built)
-    await _prepare(database)
-    leases = Leases(SqliteLeaseStore(database), uuid.uuid4().hex, time.monotonic)
-    service = IngestEmail(accounts, Surroundings(bus, blobs, open_checkpoints(database), leases, metrics, spool))
-    beat, life = LoopBeat(time.monotonic), Lifecycle(on_stop=health.drain)
-
-    async def mailboxes() -> str | None:
-        return "; ".join(f"{name}: {reason}" for name, reason in service.problems().items()) or None
-
-    health.add_probe("bus", bus.probe)
-    health.add_probe("blobs", blobs.probe)
-    health.add_readiness("accounts", mailboxes)
-    health.add_liveness("loop", beat.liveness)
-    health.add_liveness("parts", life.liveness)
-    life.add(_SERVICE, service.run, stage=Stage.INTAKE)
-    life.add("leases", leases.run, stage=Stage.SUPPORT)
-    life.add("beat", beat.run, stage=Stage.SUPPORT)
-    life.add("ops", lambda: server.serve(ops_app(health, metrics.registry)), stage=Stage.SUPPORT)
-    try:
-        await life.run()
-    finally:
-        await bus.close()
-        await database.close()
-
-
-async def _prepare(database: SqliteDatabase) -> None:
-    await migrate(database)
-    await SqliteLeaseStore(database).migrate()
-
-
-async def _migrate(settings: Settings) -> None:
-    database = open_database(settings.database.url)
-    try:
-        await _prepare(database)
-    finally:
-        await database.close()
-
-
-def main(arguments: list[str]) -> int:
-    """Run until stopped; the exit status."""
-    if arguments not in ([], ["migrate"]):
-        print(_USAGE, file=sys.stderr)  # noqa: T201 - the answer to a wrong call
-        return 2
-    try:
-        settings = load_settings()
-        configure_logging(settings.log, service=_SERVICE, version=version(_PACKAGE))
-        arm_failpoints(os.environ)
-        with tempfile.TemporaryDirectory(prefix="threadline-mail-") as spool:
-            asyncio.run(_migrate(settings) if arguments else _run(settings, Path(spool)))
-    except ThreadlineError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - the one line an operator reads
-        return 2
-    return 0
-
+PROCESS = ServiceProcess("ingest_email", "threadline-ingest-email", migrate, _built)
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_process(PROCESS, sys.argv[1:]))

@@ -124,6 +124,20 @@ def test_nobody_wrote_it():
     assert caught.value.code == "no_author"
 
 
+OWN_WORDS = "This is the mail system at host mx.client.example.\n\n<bob@client.example>: 550 5.1.1 user unknown\n"
+
+
+def test_a_bounce_that_returns_no_message_id_still_tells_a_failure():
+    """The envelope sender that we signed names what came back; the connector hands over the addresses and names nothing itself."""
+    head = "From: MAILER-DAEMON@mx.client.example\nReturn-Path: <>\nDelivered-To: support+babc1@acme.example\nMessage-ID: <b1@mx>"
+    raw = (head + "\n\n" + OWN_WORDS).replace("\n", "\r\n").encode()
+    _, receipt = EmailConnector().parse(ReadMail(parse_mail(raw, context=TRUSTED), ARRIVED, "0" * 20, raw))
+    assert receipt.kind == "receipt.received"
+    assert receipt.relates_to.receipt is not None
+    assert (receipt.relates_to.receipt.of, receipt.relates_to.receipt.status) == (None, "failed")
+    assert "support+babc1@acme.example" in receipt.hints.reply_tokens
+
+
 @given(st.binary(max_size=400), st.sampled_from(["From", "Reply-To", "To", "Date", "Message-ID", "References", "Content-Type", "Subject"]))
 def test_no_header_breaks_the_connector(value, name):
     """Whatever stands in a header, a mail is read or refused by a reason."""

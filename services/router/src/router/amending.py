@@ -16,6 +16,7 @@ from threadline_runtime.failpoints import failpoint
 from router.domain.amendments import amend_by_delivery, amend_by_event, target_of
 from router.domain.documents import EntryDocument
 from router.domain.messages import intake_of
+from router.domain.tokens import OwnMessage
 from router.domain.views import entry_changed
 from router.parts import Parts, rounds
 from router.recording import record
@@ -55,10 +56,10 @@ class Amending:
     async def take_events(self, events: Sequence[InboundEvent]) -> None:
         """Store each under its target, then apply those whose target is here."""
         fresh = await self._not_done(events)
-        waiting = [self._waiting(event) for event in fresh]
-        if not waiting:
-            return
-        await self.take(waiting)
+        named = [e for e in fresh if self._names_something(e)]
+        await self._record([(self._waiting(e), "ignored", "names_nothing") for e in fresh if e not in named])
+        if named:
+            await self.take([self._waiting(e) for e in named])
 
     async def take(self, waiting: Sequence[Waiting]) -> None:
         """The same for what is already put into that form (events and reports)."""
@@ -102,19 +103,29 @@ class Amending:
 
     def _target(self, event: InboundEvent) -> str:
         """The name under which the event waits; a returned mail's envelope sender, which we signed, names it best."""
-        for address in event.hints.reply_tokens if event.kind == "receipt.received" else ():
-            own = self._parts.signer.read_envelope(address)
-            if own is not None and own.brand == event.brand:
-                return own.message_id
+        own = self._signed(event)
         external = target_of(event)
+        if own is not None:
+            return own.message_id
         return target_key(event.channel, event.account_id, event.brand, external) if external else event.message_id
 
-    def _attempt(self, event: InboundEvent) -> int | None:
-        receipt = event.relates_to.receipt
-        if receipt is None:
+    def _names_something(self, event: InboundEvent) -> bool:
+        """Whether a receipt says whose it is; by its own id it would be that of the bounce itself."""
+        return event.kind != "receipt.received" or self._signed(event) is not None or bool(target_of(event))
+
+    def _signed(self, event: InboundEvent) -> OwnMessage | None:
+        """The attempt named by an envelope sender of this brand that a returned mail came back to."""
+        if event.kind != "receipt.received":
             return None
-        signed = [self._parts.signer.read_envelope(a) for a in event.hints.reply_tokens]
-        own = next((o for o in [*signed, self._parts.signer.read_message_id(receipt.of)] if o is not None), None)
+        read = (self._parts.signer.read_envelope(address) for address in event.hints.reply_tokens)
+        return next((own for own in read if own is not None and own.brand == event.brand), None)
+
+    def _attempt(self, event: InboundEvent) -> int | None:
+        """Which attempt a receipt's signed name tells."""
+        receipt = event.relates_to.receipt
+        own = self._signed(event)
+        if own is None and receipt is not None and receipt.of is not None:
+            own = self._parts.signer.read_message_id(receipt.of)
         return own.attempt if own else None
 
     async def _targets(self, waiting: Sequence[Waiting]) -> dict[str, str]:

@@ -220,6 +220,45 @@ async def test_a_bounce_moves_the_entry_to_failed_with_its_reason():
     assert await desk.outcome(receipt) == ("applied", None)
 
 
+def failure_told_by(bounce, intake: str | None = None):
+    """The receipt of a bounce that returned no Message-ID."""
+    told = Relations(receipt=Receipt(status="failed", reason="5.1.1 user unknown"))
+    more = {"event_id": "e_receipt", "intake_index": 1, "kind": "receipt.received", "relates_to": told}
+    return bounce.model_copy(update={**more, "intake_id": intake or bounce.intake_id})
+
+
+async def test_a_bounce_without_a_message_id_finds_its_mail_by_the_signed_envelope_sender():
+    """P4: what came back is known by what we signed, whatever the bounce forgot to say."""
+    desk = Desk()
+    question = mail("m1")
+    await desk.take(question)
+    entry = await reply(desk, (await desk.entry(question)).strand_id)
+    (sent,) = desk.sent()
+    bounce = mail("b1", "mailer-daemon@mx.client.test", minute=9, is_auto_reply=True, reply_tokens=(sent.mail.envelope_sender,))
+    receipt = failure_told_by(bounce)
+    await desk.take(bounce, receipt)
+
+    stored = (await desk.store.entries([entry.message_id]))[entry.message_id]
+    assert (stored.attempts[-1].rank.state, stored.attempts[-1].reason) == ("failed", "5.1.1 user unknown")
+    assert await desk.outcome(receipt) == ("applied", None)
+
+
+async def test_a_receipt_that_names_nothing_is_ignored_and_waits_for_nothing():
+    """P3: backscatter ends in a recorded outcome, touches no entry, and its copy in another mailbox is a duplicate."""
+    desk = Desk()
+    bounce = mail("b1", "mailer-daemon@mx.client.test", is_auto_reply=True, reply_tokens=("support+bforged@acme.test",))
+    receipt = failure_told_by(bounce)
+    await desk.take(bounce, receipt)
+    before = await desk.entry(bounce)
+    copy = failure_told_by(bounce, "i_copy")
+    await desk.take(receipt, copy)
+
+    assert await desk.outcome(receipt) == ("ignored", "names_nothing")
+    assert await desk.outcome(copy) == ("duplicate", None)
+    assert await desk.entry(bounce) == before
+    assert await desk.store.waiting_since(desk.now + timedelta(days=1), 10) == []
+
+
 async def test_a_customer_who_writes_after_a_resolve_reopens_within_the_brands_days():
     desk = Desk(reopen_within=timedelta(days=14))
     question = mail("m1")

@@ -194,13 +194,14 @@ def _bounce(mail: ParsedMail) -> Bounce | None:
 
 
 def _receipts(report: Report | None, message: Said) -> Iterator[Said]:
-    """A failure for each returned mail that the report names; a delay is none. Same author: who reports is who says so."""
+    """A failure for each returned mail, named or not (a signed envelope sender may name it); a delay is none.
+
+    Same author: who reports is who says so.
+    """
     if report is None or report.kind is not ReportKind.FAILED:
         return
     for bounce in report.bounces[:_MAX_RECEIPTS]:
         original = bounce.original_external_id or report.original_external_id
-        if original is None:
-            continue
         receipt = Receipt(of=original, status="failed", recipient=bounce.recipient, code=bounce.status, reason=bounce.reason)
         yield Said(
             kind="receipt.received",
@@ -208,7 +209,7 @@ def _receipts(report: Report | None, message: Said) -> Iterator[Said]:
             author=message.author,
             occurred_at=message.occurred_at,
             order=message.order,
-            revision_key=f"failed/{original}/{bounce.recipient or ''}",
+            revision_key=f"failed/{original or ''}/{bounce.recipient or ''}",
             external_id=message.external_id,
             native_thread=message.native_thread,
             relates_to=Relations(receipt=receipt),

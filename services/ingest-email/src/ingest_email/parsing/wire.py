@@ -80,8 +80,7 @@ _TYPES: tuple[type, ...] = (
 )
 _ENUMS: tuple[type, ...] = (BounceClass, PartKind, ReportKind, Verdict)
 _ALLOWED: dict[tuple[str, str], type] = {
-    (kind.__module__, kind.__qualname__): kind
-    for kind in (*_TYPES, *_ENUMS, datetime, timedelta, timezone)
+    (kind.__module__, kind.__qualname__): kind for kind in (*_TYPES, *_ENUMS, datetime, timedelta, timezone)
 }
 
 
