@@ -22,7 +22,7 @@ import httpx
 import yaml
 from router import app as routing
 from router.api.keys import ensure_first_key
-from threadline_cli.foundations import laid
+from threadline_cli.foundations import opened
 from threadline_events import ids
 from threadline_events.inbound import Author, Connector, InboundEvent, Part, RawPayload
 from threadline_events.intakes import Intake
@@ -127,9 +127,10 @@ async def measure(rate: float, seconds: float) -> list[dict[str, float]]:
         data = folder / "data"
         data.mkdir()
         async with AsyncExitStack() as stack:
-            base = await stack.enter_async_context(laid(data, Settings().in_folder(data), load_configuration(file)))
+            given = await stack.enter_async_context(opened(data, Settings().in_folder(data), load_configuration(file)))
+            base = given.base
             await routing.migrate(base.database)
-            around = routing.Surroundings(base.bus, base.database, base.blobs, base.configuration, base.signing, base.metrics, os.urandom)
+            around = routing.Surroundings(base.bus, base.database, base.blobs, base.configuration, given.signing, base.metrics, os.urandom)
             router = routing.build_router(around)
             await ensure_first_key(router.keys, _KEY, randomness=os.urandom, now=datetime.now(UTC))
             door = HttpServer.claim("127.0.0.1", 0)

@@ -31,13 +31,14 @@ from ingest_email.reading import MailReader
 from rich.console import Console
 from rich.progress import Progress
 from router import app as routing
-from threadline_cli.foundations import Foundations, laid
+from threadline_cli.foundations import opened
 from threadline_connectors.accounts import AccountBoard
 from threadline_connectors.poller_host import Feed, PollerHost, PollerServices
 from threadline_connectors.pollers import Batch, Fetched, Source
 from threadline_connectors.publishing import IntakePublisher
 from threadline_connectors.source_metrics import SourceMetrics
 from threadline_runtime.configuration.configuration import load_configuration
+from threadline_runtime.foundations import Foundations
 from threadline_runtime.settings import Settings
 
 _BATCH = 100
@@ -99,10 +100,11 @@ async def ours(mails: Sequence[bytes], count: int, folder: Path, progress: Progr
     data = folder / "data"
     data.mkdir()
     async with AsyncExitStack() as stack:
-        base = await stack.enter_async_context(laid(data, Settings().in_folder(data), load_configuration(file)))
+        given = await stack.enter_async_context(opened(data, Settings().in_folder(data), load_configuration(file)))
+        base = given.base
         await routing.migrate(base.database)
         await ingest.migrate(base.database)
-        around = routing.Surroundings(base.bus, base.database, base.blobs, base.configuration, base.signing, base.metrics, os.urandom)
+        around = routing.Surroundings(base.bus, base.database, base.blobs, base.configuration, given.signing, base.metrics, os.urandom)
         router = routing.build_router(around)
         pool = await stack.enter_async_context(
             ParserPool(workers=2, time_limit=30, memory_limit=1 << 30, spool_dir=data / "spool" / "parts")

@@ -18,13 +18,14 @@ from notifier.app import Notifier
 from router.app import Router
 from threadline_runtime.configuration.configuration import Configuration
 from threadline_runtime.errors import TransientError
+from threadline_runtime.foundations import Foundations
 from threadline_runtime.health import LoopBeat
 from threadline_runtime.http import HttpServer
 from threadline_runtime.lifecycle import Lifecycle, Stage
 from threadline_runtime.nearest import unknown
 from threadline_runtime.ops import ops_app
 
-from threadline_cli.foundations import Foundations
+from threadline_cli.foundations import DataFolder
 
 __all__ = ["Doors", "Services", "compose", "refuse_unknown_channels"]
 
@@ -52,15 +53,16 @@ class Services:
     stopping: asyncio.Event
 
 
-async def compose(base: Foundations, doors: Doors) -> Services:
+async def compose(folder: DataFolder, doors: Doors) -> Services:
     """Migrate and build all services. Raises ConfigurationError with file and line for an account that cannot be."""
+    base = folder.base
     refuse_unknown_channels(base.configuration)
     mail = ingest.mail_accounts(base.configuration, base.environment)
     senders = sending.sending_accounts(base.configuration, base.environment)
     for migrate in (ingest.migrate, routing.migrate, sending.migrate):
         await migrate(base.database)
     checkpoints = ingest.open_checkpoints(base.database)
-    around = ingest.Surroundings(base.bus, base.blobs, checkpoints, base.leases, base.metrics, base.spool)
+    around = ingest.Surroundings(base.bus, base.blobs, checkpoints, base.leases, base.metrics, folder.spool)
     stopping = asyncio.Event()
 
     def stop() -> None:
@@ -69,7 +71,7 @@ async def compose(base: Foundations, doors: Doors) -> Services:
 
     services = Services(
         router=routing.build_router(
-            routing.Surroundings(base.bus, base.database, base.blobs, base.configuration, base.signing, base.metrics, os.urandom)
+            routing.Surroundings(base.bus, base.database, base.blobs, base.configuration, folder.signing, base.metrics, os.urandom)
         ),
         ingest_email=IngestEmail(mail, around),
         notifier=Notifier(
@@ -102,9 +104,7 @@ def _watch(base: Foundations, services: Services) -> None:
     async def database() -> None:
         await base.database.write(lambda connection: connection.execute("CREATE TABLE IF NOT EXISTS up_probe (at TEXT)").rowcount)
 
-    health.add_probe("bus", base.bus.probe)
     health.add_probe("database", database)
-    health.add_readiness("consumers", base.watch.readiness)
     health.add_readiness("accounts", accounts)
     health.add_liveness("consumers", base.watch.liveness)
     health.add_liveness("parts", services.life.liveness)
@@ -115,7 +115,7 @@ def _schedule(base: Foundations, services: Services, doors: Doors) -> None:
     life, beat = services.life, LoopBeat(time.monotonic)
     base.health.add_liveness("loop", beat.liveness)
     life.add("ingest-email", services.ingest_email.run, stage=Stage.INTAKE, restart=True)
-    life.add("http", lambda: _serve(doors.public, services.router), stage=Stage.INTAKE)
+    life.add("http", lambda: services.router.serve(doors.public), stage=Stage.INTAKE)
     life.add("router", services.router.run, stage=Stage.WORK)
     life.add("notifier", services.notifier.run, stage=Stage.WORK, restart=True)
     life.add("trim", lambda: _trim(base), stage=Stage.SUPPORT, restart=True)
@@ -123,18 +123,6 @@ def _schedule(base: Foundations, services: Services, doors: Doors) -> None:
     life.add("leases", base.leases.run, stage=Stage.SUPPORT)
     life.add("beat", beat.run, stage=Stage.SUPPORT)
     life.add("ops", lambda: doors.ops.serve(ops_app(base.health, base.metrics.registry)), stage=Stage.SUPPORT)
-
-
-async def _serve(door: HttpServer, router: Router) -> None:
-    """Serve page and API; when asked to end, the streams are ended first, for they would never end by themselves."""
-    work = asyncio.create_task(door.serve(router.web))
-    try:
-        await asyncio.shield(work)
-    except asyncio.CancelledError:
-        await router.feed.close()
-        work.cancel()
-        await asyncio.wait([work])
-        raise
 
 
 async def _trim(base: Foundations) -> None:

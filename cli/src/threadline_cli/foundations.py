@@ -1,89 +1,47 @@
-"""What all services of `threadline up` stand on: the lock on the data folder, bus, database, blobs, leases, keys, metrics, health.
+"""What only a data folder of one's own gives to all services in one process: its lock file, keys made by itself, room to spool.
 
-Not here: the services themselves (`composition`) and how long they run (`up`).
+Not here: what every process opens (`threadline_runtime.foundations`), the services (`composition`), how long they run (`up`).
 """
 
 import os
 import secrets
-import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
-from threadline_runtime.blobs.port import BlobStore
-from threadline_runtime.bus.sqlite import SqliteBus
 from threadline_runtime.configuration.configuration import Configuration
-from threadline_runtime.consumer_watch import WatchedConsumers
 from threadline_runtime.errors import ConfigurationError
-from threadline_runtime.health import Health
-from threadline_runtime.leases.leases import Leases
-from threadline_runtime.leases.sqlite import SqliteLeaseStore
+from threadline_runtime.foundations import Foundations, Process, laid
 from threadline_runtime.lockfile import DataLock
-from threadline_runtime.metrics import Metrics
-from threadline_runtime.opening import open_blobs, open_bus, open_database
 from threadline_runtime.settings import Settings
 from threadline_runtime.signing import SigningKeys, create_signing_keys, load_signing_keys
-from threadline_runtime.sqlite import SqliteDatabase
 
 from threadline_cli.version import VERSION
 
-__all__ = ["Foundations", "laid", "signing_keys"]
+__all__ = ["DataFolder", "opened", "signing_keys"]
 
 
 @dataclass(frozen=True, slots=True)
-class Foundations:
-    """Open and migrated. `spool` is a folder for this process alone; `environment` is where secrets are looked up."""
+class DataFolder:
+    """Locked and open. `spool` is a folder for this process alone."""
 
-    data: Path
-    settings: Settings
-    configuration: Configuration
-    environment: Mapping[str, str]
-    bus: SqliteBus
-    database: SqliteDatabase
-    blobs: BlobStore
-    leases: Leases
+    base: Foundations
     signing: SigningKeys
-    metrics: Metrics
-    watch: WatchedConsumers
-    health: Health
     spool: Path
 
 
 @asynccontextmanager
-async def laid(data: Path, settings: Settings, configuration: Configuration) -> AsyncIterator[Foundations]:
-    """Lock the folder and open everything; let go of it in reverse order. Raises ConfigurationError."""
+async def opened(data: Path, settings: Settings, configuration: Configuration) -> AsyncIterator[DataFolder]:
+    """Lock the folder and open everything; let go of it in reverse order. Raises ConfigurationError, or TransientError on a full disk."""
     async with AsyncExitStack() as stack:
         lock = DataLock.take(data)
         stack.callback(lock.release)
         signing = signing_keys(data, settings)
-        metrics = Metrics(CollectorRegistry())
-        metrics.built("threadline", VERSION)
-        watch = WatchedConsumers(metrics, time.monotonic)
-        bus = await open_bus(settings.bus.url, version=VERSION, watch=watch)
-        stack.push_async_callback(bus.close)
-        database = open_database(settings.database.url)
-        stack.push_async_callback(database.close)
-        lease_store = SqliteLeaseStore(database)
-        await lease_store.migrate()
         # The lock file proves that nobody else runs on this folder, so what a dead predecessor held is free.
-        leases = Leases(lease_store, f"up-{os.getpid()}-{secrets.token_hex(4)}", time.monotonic, sole=True)
-        yield Foundations(
-            data=data,
-            settings=settings,
-            configuration=configuration,
-            environment=os.environ,
-            bus=bus,
-            database=database,
-            blobs=open_blobs(settings.blobs.url),
-            leases=leases,
-            signing=signing,
-            metrics=metrics,
-            watch=watch,
-            health=Health(),
-            spool=data / "spool",
-        )
+        process = Process("threadline", VERSION, f"up-{os.getpid()}-{secrets.token_hex(4)}", sole=True)
+        base = await stack.enter_async_context(laid(process, settings, configuration, os.environ))
+        yield DataFolder(base, signing, data / "spool")
 
 
 def signing_keys(data: Path, settings: Settings) -> SigningKeys:

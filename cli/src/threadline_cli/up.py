@@ -21,7 +21,7 @@ from threadline_runtime.http import HttpServer
 from threadline_runtime.settings import Settings
 
 from threadline_cli.composition import Doors, Services, compose
-from threadline_cli.foundations import laid
+from threadline_cli.foundations import opened
 
 __all__ = ["AccountView", "Running", "running"]
 
@@ -116,9 +116,9 @@ async def running(data: Path, settings: Settings, configuration: Configuration) 
 
 
 async def _start(stack: AsyncExitStack, data: Path, settings: Settings, configuration: Configuration) -> Running:
-    base = await stack.enter_async_context(laid(data, settings, configuration))
+    folder = await stack.enter_async_context(opened(data, settings, configuration))
     doors = _claim(settings, stack)
-    services = await compose(base, doors)
+    services = await compose(folder, doors)
     wanted = settings.api.first_key.get_secret_value() if settings.api.first_key is not None else None
     first_key = await ensure_first_key(services.router.keys, wanted, randomness=os.urandom, now=datetime.now(UTC))
     life = asyncio.create_task(services.life.run(), name="threadline")

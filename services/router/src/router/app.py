@@ -15,6 +15,7 @@ from threadline_events.inbound import Attachment
 from threadline_runtime.blobs.port import BlobStore
 from threadline_runtime.bus.port import Bus
 from threadline_runtime.configuration.configuration import Configuration
+from threadline_runtime.http import HttpServer
 from threadline_runtime.metrics import Metrics
 from threadline_runtime.signing import SigningKeys
 from threadline_runtime.sqlite import SqliteDatabase
@@ -136,6 +137,17 @@ class Router:
                 group.create_task(self._watch(), name="router-progress")
         finally:
             await self.feed.close()
+
+    async def serve(self, door: HttpServer) -> None:
+        """Serve page and API; when asked to end, the streams are ended first, for they would never end by themselves."""
+        work = asyncio.create_task(door.serve(self.web))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await self.feed.close()
+            work.cancel()
+            await asyncio.wait([work])
+            raise
 
     async def derive_all(self) -> int:
         """Derive every summary again (`threadline check --derive`); how many strands there are."""
