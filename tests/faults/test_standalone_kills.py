@@ -97,7 +97,7 @@ def kill_at(up: Standalone, name: str) -> bool:
     up.kill()
     up.env = {"THREADLINE_TEST_BUILD": "1", "THREADLINE_FAILPOINTS": f"{name}=kill"}
     up.start(wait=False)
-    died = up.dies_by_its_own_hand(within=15)
+    died = up.dies_by_its_own_hand(within=30)
     up.kill()
     up.env = {}
     return died
