@@ -172,9 +172,9 @@ class Load:
             self.resolve: 2,
             self.link: 2,
             self.assign: 1,
-            self.bounce: 1,
+            self.bounce: 3,
             self.snooze: 1,
-            self.retry: 1,
+            self.retry: 3,
             self.odd: 1,
         }
         try:
