@@ -94,10 +94,10 @@ class ImapConnection:
         """The mails themselves, untouched and unmarked; what is gone is left out. `size` is what they have together."""
         return {item.uid: item.body for item in await self._fetch(uids, "(UID BODY.PEEK[])", size) if item.body is not None}
 
-    async def fetch_piece(self, uid: int, start: int, length: int) -> bytes:
-        """A piece of one mail, shorter at its end; empty where it is gone."""
+    async def fetch_piece(self, uid: int, start: int, length: int) -> bytes | None:
+        """A piece of one mail, empty behind its end; None where the server gives none."""
         items = await self._fetch([uid], f"(UID BODY.PEEK[]<{start}.{length}>)", length)
-        return next((item.body for item in items if item.uid == uid and item.body is not None), b"")
+        return next((item.body for item in items if item.body is not None), None)
 
     async def _fetch(self, uids: Sequence[int], what: str, size: int) -> list[FetchedItem]:
         if not 0 < len(uids) <= MAX_UIDS:

@@ -1,21 +1,22 @@
 """Follows one folder: everything behind the position, then IDLE (or polling where there is none), then again.
 
 Nothing at the server is changed unless `mark` is configured: folders are opened read-only and bodies fetched by BODY.PEEK.
-Not here: the wire (`connection`), reading mails, storing positions.
+Not here: the wire (`connection`), fetching whole mails (`fetching`), reading them, storing positions.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from threadline_connectors.errors import AuthError
 from threadline_connectors.pollers import Batch, Fetched
+from threadline_connectors.said import Content
 from threadline_runtime.errors import ConfigurationError
 
 from ingest_email.imap.answers import FetchedItem, Mailbox
 from ingest_email.imap.connection import MAX_UIDS, ImapConnection
+from ingest_email.imap.fetching import ASSUMED_SIZE, SPOOL_FROM, MailFetcher
 from ingest_email.imap.mail import MEDIA_TYPE, MailboxMail
 from ingest_email.imap.marking import Marker
 from ingest_email.imap.positions import Position, PositionError
@@ -28,11 +29,6 @@ _IDLE_SECONDS = 270.0
 """Servers and NATs cut idle connections from five minutes on."""
 _WINDOW = 10_000
 _BATCH_BYTES = 2 * 1024 * 1024
-_SPOOL_FROM = 5 * 1024 * 1024
-_PIECE = 1024 * 1024
-_ASSUMED_SIZE = 64 * 1024
-_MAILS_A_COMMAND = 32
-"""aioimaplib goes through all lines of an answer again with each line: many small answers cost less than a long one."""
 
 
 class FolderPoller:
@@ -41,7 +37,7 @@ class FolderPoller:
     def __init__(self, settings: ImapSettings, folder: str, *, spool: Spool, now: Callable[[], datetime]) -> None:
         self._settings = settings
         self._folder = folder
-        self._spool = spool
+        self._fetcher = MailFetcher(folder, spool)
         self._now = now
         self._window = _WINDOW
         self._open: tuple[ImapConnection, Mailbox] | None = None
@@ -153,13 +149,14 @@ class FolderPoller:
     ) -> AsyncIterator[tuple[Position, Batch[MailboxMail]]]:
         for start in range(0, len(uids), MAX_UIDS):
             chunk = uids[start : start + MAX_UIDS]
-            listed = [item for item in await connection.list_mails(chunk) if at.wants(item.uid, item.internal_date)]
-            listed.sort(key=lambda item: item.uid)
+            found = await self._fetcher.list_mails(connection, at.uid_validity, chunk)
+            listed = [item for item in found if at.wants(item.uid, item.internal_date)]
             last = start + MAX_UIDS >= len(uids)
             groups = list(_groups(listed))
             for number, group in enumerate(groups, start=1):
                 end = number == len(groups)
-                payloads = [one async for one in self._fetched(connection, at, group)]
+                fetched = [one async for one in self._fetcher.fetch(connection, at.uid_validity, group)]
+                payloads = [self._payload(at, item, content, await _size(content)) for item, content in fetched]
                 newest = max((item.internal_date for item in group if item.internal_date is not None), default=None)
                 at = at.moved_to(chunk[-1] if end else group[-1].uid, newest)
                 oldest = group[0].internal_date
@@ -168,41 +165,10 @@ class FolderPoller:
                 at = at.moved_to(chunk[-1])
                 yield at, Batch((), at.dump())
 
-    async def _fetched(self, connection: ImapConnection, at: Position, group: Sequence[FetchedItem]) -> AsyncIterator[Fetched[MailboxMail]]:
-        first = group[0]
-        if (first.size or 0) > _SPOOL_FROM:
-            path = await self._spooled(connection, first.uid)
-            if path is not None:
-                size = (await asyncio.to_thread(path.stat)).st_size
-                yield self._payload(at, first, path, size)
-            return
-        for start in range(0, len(group), _MAILS_A_COMMAND):
-            some = group[start : start + _MAILS_A_COMMAND]
-            size = sum(item.size or _ASSUMED_SIZE for item in some)
-            bodies = await connection.fetch_mails([item.uid for item in some], size)
-            for item in some:
-                if item.uid in bodies:  # else it was deleted between the two commands
-                    yield self._payload(at, item, bodies[item.uid], len(bodies[item.uid]))
-
-    def _payload(self, at: Position, item: FetchedItem, content: bytes | Path, size: int) -> Fetched[MailboxMail]:
+    def _payload(self, at: Position, item: FetchedItem, content: Content, size: int) -> Fetched[MailboxMail]:
         order = f"{at.uid_validity:010d}{item.uid:010d}"
         mail = MailboxMail(content, item.internal_date, order)
         return Fetched((self._folder, at.uid_validity, item.uid), mail, content, size, MEDIA_TYPE)
-
-    async def _spooled(self, connection: ImapConnection, uid: int) -> Path | None:
-        """A large mail, fetched in pieces into a file; None where it is gone."""
-        path = self._spool.new_file()
-        start = 0
-        while True:
-            piece = await connection.fetch_piece(uid, start, _PIECE)
-            await asyncio.to_thread(_append, path, piece)
-            start += len(piece)
-            if len(piece) < _PIECE:
-                break
-        if start == 0:
-            await asyncio.to_thread(path.unlink, missing_ok=True)
-            return None
-        return path
 
     async def _rest(self, connection: ImapConnection) -> None:
         if connection.grew:
@@ -219,8 +185,8 @@ def _groups(items: Sequence[FetchedItem]) -> Iterator[list[FetchedItem]]:
     group: list[FetchedItem] = []
     total = 0
     for item in items:
-        size = item.size if item.size is not None else _ASSUMED_SIZE
-        if group and (total + size > _BATCH_BYTES or size > _SPOOL_FROM):
+        size = item.size if item.size is not None else ASSUMED_SIZE
+        if group and (total + size > _BATCH_BYTES or size > SPOOL_FROM):
             yield group
             group, total = [], 0
         group.append(item)
@@ -232,6 +198,5 @@ def _groups(items: Sequence[FetchedItem]) -> Iterator[list[FetchedItem]]:
         yield group
 
 
-def _append(path: Path, piece: bytes) -> None:
-    with path.open("ab") as file:
-        file.write(piece)
+async def _size(content: Content) -> int:
+    return len(content) if isinstance(content, bytes) else (await asyncio.to_thread(content.stat)).st_size

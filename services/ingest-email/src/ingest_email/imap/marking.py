@@ -5,6 +5,8 @@ Not here: when a mail is safe; the poller's host knows.
 
 from collections.abc import Sequence
 
+from threadline_connectors.errors import RetryableError
+
 from ingest_email.imap.connection import MAX_UIDS, ImapConnection
 from ingest_email.settings import ImapSettings
 
@@ -22,6 +24,16 @@ class Marker:
 
     async def mark(self, uids: Sequence[int]) -> None:
         """Mark these mails; a keyword that the server would not keep is left out. Raises what the connection raises."""
+        rested = self._connection is not None
+        try:
+            await self._mark(uids)
+        except RetryableError:
+            await self.close()
+            if not rested:
+                raise
+            await self._mark(uids)  # servers close a connection that rests between two mails
+
+    async def _mark(self, uids: Sequence[int]) -> None:
         connection = await self._connected()
         for start in range(0, len(uids), MAX_UIDS):
             some = uids[start : start + MAX_UIDS]
