@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ingest_email.imap.fetching import _PATIENCE
 from ingest_email.imap.folder_poller import FolderPoller
+from ingest_email.imap.positions import Position
 from ingest_email.imap.spool import Spool
 from ingest_email.settings import ImapSettings
 from threadline_connectors.errors import RetryableError
@@ -29,6 +30,7 @@ class LyingServer:
     unlisted: set[int] = field(default_factory=set)
     withheld: set[int] = field(default_factory=set)
     longest: int = 1 << 30
+    date: str = "22-Nov-2026 10:00:00 +0000"
     chatty: bool = False
     before_piece: Callable[[int], bool] = lambda _: True
     seen: list[str] = field(default_factory=list)
@@ -61,7 +63,11 @@ class LyingServer:
         uids = [int(uid) for uid in rest.partition(" ")[0].split(",") if int(uid) in self.mails]
         if "RFC822.SIZE" in rest:
             noise = "".join(f"* 1 FETCH (UID {uid} FLAGS (\\Seen))\r\n" for uid in uids) if self.chatty else ""
-            told = [f"* 1 FETCH (UID {uid} RFC822.SIZE {len(self.mails[uid])})\r\n" for uid in uids if uid not in self.unlisted]
+            told = [
+                f'* 1 FETCH (UID {uid} RFC822.SIZE {len(self.mails[uid])} INTERNALDATE "{self.date}")\r\n'
+                for uid in uids
+                if uid not in self.unlisted
+            ]
             return ("".join(told) + noise).encode()
         piece = _PIECE.search(rest)
         start, length = (int(piece[1]), int(piece[2])) if piece else (0, 1 << 30)
@@ -180,3 +186,14 @@ async def test_marking_comes_back_after_its_connection_was_closed(tmp_path):
             await made.published(batch)
             break
     assert len([command for command in server.seen if "STORE" in command]) == 2
+
+
+@pytest.mark.parametrize("start_at", ["now", "all"])
+async def test_a_date_from_the_future_hides_no_mail_later(tmp_path, start_at):
+    """Who appends a mail chooses its INTERNALDATE; after a change of UIDVALIDITY a rescan must not begin in the year 2038."""
+    server = LyingServer({1: b"From: a@client.test\r\n\r\none"}, date="19-Jan-2038 03:14:07 +0000")
+    async with poller(server, tmp_path, start_at=start_at) as made:
+        at = Position.load((await taken(made))[1])
+    assert at.newest is not None
+    assert at.newest <= datetime.now(UTC)
+    assert at.floor is None or at.floor <= datetime.now(UTC)

@@ -333,3 +333,17 @@ async def test_backlog_is_taken_in_batches(rig, feeds, mail, mail_world):
     orders = {event.external_id: event.order for event in await rig.events()}
     assert len(orders) == 3000
     assert len(set(orders.values())) == 3000
+
+
+async def test_a_mail_of_exactly_whole_pieces_comes_whole(rig, feeds, mail, mail_world):
+    """P6: behind the last full piece a server answers an empty one; that is the end, not a mail held back."""
+    head = mail(1).partition(b"\n\n")[0].replace(b"\n", b"\r\n") + b"\r\n\r\n"
+    size = 6 * 1024 * 1024
+    rest = size - len(head)
+    whole = head + b"x" * (rest % 64) + (b"x" * 62 + b"\r\n") * (rest // 64)
+    assert len(whole) == size
+    await asyncio.to_thread(mail_world.dovecot.append, SUPPORT, "INBOX", whole)
+    async with rig.running(feeds()):
+        (intake,) = await rig.until_intakes(1)
+    assert intake.blob is not None
+    assert await rig.blobs.get(intake.blob) == whole

@@ -54,3 +54,13 @@ def test_renumbered_goes_back_a_week_but_not_behind_the_start():
     dated = Position(1, 0, old=10, since=date(2026, 11, 1))
     assert dated.renumbered(BOX).since == date(2026, 11, 1)
     assert Position(1, 0, old=1).renumbered(BOX).since is None  # nothing seen, everything wanted
+
+
+def test_a_catch_up_that_was_not_finished_is_not_shortened_by_what_it_has_seen():
+    """UIDVALIDITY changes while old mail is still taken in: mails lie in a folder in any order of dates, so the newest one proves nothing."""
+    everything = Position(1, 20, old=50_000, newest=NOON)
+    assert everything.renumbered(BOX) == Position(2, 0, old=50, newest=NOON)
+    again = Position(2, 20, old=50, since=date(2026, 11, 15), newest=NOON)
+    assert again.renumbered(BOX).since == date(2026, 11, 15)
+    dated = Position(1, 20, old=50_000, since=date(2026, 11, 1), floor=datetime(2026, 10, 31, 10, tzinfo=UTC), newest=NOON)
+    assert dated.renumbered(BOX).since == date(2026, 11, 1)

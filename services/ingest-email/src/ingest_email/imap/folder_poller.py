@@ -59,7 +59,7 @@ class FolderPoller:
         newest = await connection.list_mails([box.uid_next - 1]) if box.uid_next > 1 else []
         floor = next((item.internal_date for item in newest if item.internal_date is not None), None)
         # The server's own clock says what was there before; without a mail to tell it, a day of margin on ours.
-        floor = floor or self._now() - timedelta(days=1)
+        floor = self._believed(floor) if floor is not None else self._now() - timedelta(days=1)
         return Position(box.uid_validity, box.uid_next - 1, old=box.uid_next, floor=floor, newest=floor)
 
     async def follow(self, position: str) -> AsyncIterator[Batch[MailboxMail]]:
@@ -157,13 +157,17 @@ class FolderPoller:
                 end = number == len(groups)
                 fetched = [one async for one in self._fetcher.fetch(connection, at.uid_validity, group)]
                 payloads = [self._payload(at, item, content, await _size(content)) for item, content in fetched]
-                newest = max((item.internal_date for item in group if item.internal_date is not None), default=None)
+                newest = max((self._believed(item.internal_date) for item in group if item.internal_date is not None), default=None)
                 at = at.moved_to(chunk[-1] if end else group[-1].uid, newest)
                 oldest = group[0].internal_date
                 yield at, Batch(tuple(payloads), at.dump(), caught_up=end and last and at.uid + 1 >= at.old, oldest=oldest)
             if not groups:  # all of it was gone or too old
                 at = at.moved_to(chunk[-1])
                 yield at, Batch((), at.dump())
+
+    def _believed(self, arrived: datetime) -> datetime:
+        # Whoever appends a mail chooses its date; one from the future would hide what comes until then from a rescan.
+        return min(arrived, self._now())
 
     def _payload(self, at: Position, item: FetchedItem, content: Content, size: int) -> Fetched[MailboxMail]:
         order = f"{at.uid_validity:010d}{item.uid:010d}"

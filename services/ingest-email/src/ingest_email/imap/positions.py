@@ -58,9 +58,14 @@ class Position:
         return uid > self.uid and (uid >= self.old or self.floor is None or arrived is None or arrived >= self.floor)
 
     def renumbered(self, box: Mailbox) -> "Position":
-        """The folder has new UIDs: go through it again from a week before the newest mail seen, but not from before the start."""
+        """The folder has new UIDs: go through it again from a week before the newest mail seen, but not from before the start.
+
+        Where old mail was still to come, the newest one seen says nothing about it, and all of it comes again.
+        """
         start = (self.floor - timedelta(days=1)).astimezone(UTC).date() if self.floor is not None else self.since
         seen = (self.newest - _RESCAN).astimezone(UTC).date() if self.newest is not None else None
+        if self.uid + 1 < self.old:
+            seen = self.since
         return Position(
             uid_validity=box.uid_validity,
             uid=0,
