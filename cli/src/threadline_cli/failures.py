@@ -22,8 +22,16 @@ class _UsageProblem(Protocol):
     """What typer raises for wrong use; the classes themselves are private to it."""
 
     exit_code: int
+    ctx: "_Place | None"
 
     def format_message(self) -> str: ...
+
+
+class _Place(Protocol):
+    """Where in the command the wrong use was noticed."""
+
+    @property
+    def command_path(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +46,19 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def describe_failure(error: BaseException, command: str = "threadline") -> Failure:
+def _usage(problem: _UsageProblem) -> str:
+    command = problem.ctx.command_path if problem.ctx is not None else "threadline"
+    # A group without a verb has shown its help already and brings no text of its own.
+    told = _one_line(problem.format_message()).replace(": Value error, ", ": ") or "name one of its commands"
+    return f"{told} (see `{command} --help`)"
+
+
+def describe_failure(error: BaseException) -> Failure:
     """The line for the operator and the exit status; an error that nobody foresaw is named by its class and asks for the debug level."""
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return Failure("stopped", _INTERRUPTED)
     if isinstance(error, _UsageProblem):
-        return Failure(f"{_one_line(error.format_message())} (see `{command} --help`)", error.exit_code)
+        return Failure(_usage(error), error.exit_code)
     if isinstance(error, ConfigurationError):
         return Failure(_one_line(str(error)), WRONG_USE)
     if isinstance(error, ThreadlineError):

@@ -10,8 +10,9 @@ import typer
 from threadline_runtime.failpoints import arm_failpoints
 
 from threadline_cli.failures import describe_failure
-from threadline_cli.options import GlobalConfigOption
+from threadline_cli.options import GlobalConfigOption, VersionOption
 from threadline_cli.output import notes
+from threadline_cli.version import VERSION
 
 __all__ = ["VERBS", "create_app", "run"]
 
@@ -44,7 +45,10 @@ def create_app(verbs: Iterable[str] = VERBS) -> typer.Typer:
     )
 
     @app.callback(invoke_without_command=True)
-    def threadline(context: typer.Context, config: GlobalConfigOption = None) -> None:
+    def threadline(context: typer.Context, config: GlobalConfigOption = None, version: VersionOption = False) -> None:
+        if version:
+            typer.echo(f"threadline {VERSION}")
+            raise typer.Exit
         if config is not None:
             context.default_map = {verb: {"config": str(config)} for verb in VERBS}
         if context.invoked_subcommand is None:
@@ -60,23 +64,16 @@ def _needed(arguments: list[str]) -> Iterable[str]:
     return arguments[:1] if arguments and arguments[0] in VERBS else VERBS
 
 
-def _verb(arguments: list[str]) -> str:
-    words = ["threadline"]
-    if arguments and not arguments[0].startswith("-"):
-        words.append(arguments[0])
-    return " ".join(words)
-
-
 def run() -> None:
     """The entry point; ends the process with 0 done, 1 the answer is no, 2 wrong use or configuration."""
     arguments = sys.argv[1:]
     try:
         arm_failpoints(os.environ)
-        status = create_app(_needed(arguments))(args=arguments, standalone_mode=False)
+        status = create_app(_needed(arguments))(args=arguments, prog_name="threadline", standalone_mode=False)
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("THREADLINE_LOG__LEVEL", "").lower() == "debug":
             traceback.print_exception(error)
-        failure = describe_failure(error, _verb(arguments))
+        failure = describe_failure(error)
         notes().print(f"threadline: {failure.line}", style="red", soft_wrap=True, markup=False)
         status = failure.status
     sys.exit(status if isinstance(status, int) else 0)

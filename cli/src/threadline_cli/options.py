@@ -15,6 +15,7 @@ __all__ = [
     "JsonOption",
     "SinceOption",
     "UrlOption",
+    "VersionOption",
     "example",
 ]
 
@@ -30,6 +31,7 @@ GlobalConfigOption = Annotated[
         "--config", "-c", envvar="THREADLINE_CONFIG", metavar="FILE", help="Accounts, brands and desks, for the verbs that read them."
     ),
 ]
+VersionOption = Annotated[bool, typer.Option("--version", help="Say which release this is.")]
 DataOption = Annotated[Path, typer.Option("--data", metavar="DIR", help="The data folder of `threadline up`.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON Lines on standard output, nothing else.")]
 AccountOption = Annotated[str | None, typer.Option("--account", metavar="ID", help="Only this account.")]

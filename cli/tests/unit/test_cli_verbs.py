@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from threadline_cli.main import VERBS, create_app
+from threadline_cli.version import VERSION
 from typer.testing import CliRunner
 
 GROUPS = {"keys": ("create", "list", "revoke"), "dlq": ("list", "show", "redrive", "discard")}
@@ -22,6 +23,10 @@ def test_help_shows_an_example_of_the_verb(command: tuple[str, ...]) -> None:
 def test_the_whole_help_names_every_verb() -> None:
     shown = CliRunner().invoke(create_app(), ["--help"])
     assert all(f" {verb} " in shown.output for verb in VERBS)
+
+
+def test_the_release_is_told() -> None:
+    assert CliRunner().invoke(create_app([]), ["--version"]).output == f"threadline {VERSION}\n"
 
 
 def test_a_question_to_the_api_does_not_wait_for_the_services() -> None:
