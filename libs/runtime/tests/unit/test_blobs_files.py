@@ -1,5 +1,6 @@
 """Blobs as files: all or nothing, never outside their folder, and back from the trash when named (P6)."""
 
+import os
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,10 +53,20 @@ async def test_a_missing_blob_says_so(blobs: FileBlobs) -> None:
 
 async def test_half_written_files_of_a_crash_are_no_blobs(blobs: FileBlobs, tmp_path: Path) -> None:
     """P9: after power loss a blob is there whole or not at all."""
-    (tmp_path / "blobs" / ".writing" / "half").write_bytes(b"ha")
+    half = tmp_path / "blobs" / ".writing" / "half"
+    half.write_bytes(b"ha")
+    os.utime(half, (0, 0))
     again = FileBlobs.open(tmp_path / "blobs")
     assert [blob.key async for blob in again.stored()] == []
     assert list((tmp_path / "blobs" / ".writing").iterdir()) == []
+
+
+def test_who_opens_it_leaves_alone_what_another_writes_just_now(blobs: FileBlobs, tmp_path: Path) -> None:
+    """P1: `threadline check` beside `threadline up`; a spooled mail is moved there before it gets its name."""
+    half = tmp_path / "blobs" / ".writing" / "half"
+    half.write_bytes(b"ha")
+    FileBlobs.open(tmp_path / "blobs")
+    assert half.read_bytes() == b"ha"
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,11 @@ Not here: keys (`keys`) and the decision to throw away (`sweep`).
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +26,7 @@ T = TypeVar("T")
 _CHUNK = 256 * 1024
 _TRASH = "trash"
 _SCRATCH = ".writing"
+_ABANDONED_SECONDS = 86_400.0
 
 
 class FileBlobs:
@@ -34,14 +37,18 @@ class FileBlobs:
 
     @classmethod
     def open(cls, root: Path) -> "FileBlobs":
-        """Make the folder; half-written files of a crash are removed. Raises ConfigurationError where it cannot be written."""
+        """Make the folder; half-written files of a crash are removed. Raises ConfigurationError where it cannot be written.
+
+        Others may be writing into it at this moment (`threadline check` beside `up`): only what nobody can be writing any more goes.
+        """
+        long_ago = time.time() - _ABANDONED_SECONDS
         try:
             scratch = root / _SCRATCH
             scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
             for left_over in scratch.iterdir():
-                left_over.unlink()
+                _remove_if_older(left_over, long_ago)
         except OSError as error:
-            raise ConfigurationError(f"cannot write blobs to {root}: {error.strerror}") from error
+            raise ConfigurationError(f"cannot write blobs to {root}: {error.strerror}: give the process rights there") from error
         return cls(root)
 
     async def put(self, key: str, data: bytes) -> None:
@@ -181,6 +188,13 @@ def _rename(source: Path, target: Path, *, touch: bool) -> None:
     source.replace(target)
     _sync_folder(target.parent)
     _sync_folder(source.parent)
+
+
+def _remove_if_older(path: Path, moment: float) -> None:
+    # Whoever writes it may finish at any moment, and then it is gone from here.
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_mtime < moment:
+            path.unlink()
 
 
 def _remove(path: Path) -> None:
