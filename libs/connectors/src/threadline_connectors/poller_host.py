@@ -154,12 +154,12 @@ class PollerHost(Generic[PayloadT]):
 
     async def _fetch(self, position: str, out: "asyncio.Queue[Batch[PayloadT]]") -> None:
         async for batch in self._feed.poller.follow(position):
+            self._spooled.update(one.raw for one in batch.payloads if isinstance(one.raw, Path))
             await failpoint("connectors.poller.after_fetch")
             if batch.oldest is not None:
                 self._with.metrics.lag(self._feed.source, (self._with.now() - batch.oldest).total_seconds())
             if batch.payloads:
                 self._put(Condition.CATCHING_UP, None)
-            self._spooled.update(one.raw for one in batch.payloads if isinstance(one.raw, Path))
             await out.put(batch)
         raise RetryableError("the source ended its stream")
 

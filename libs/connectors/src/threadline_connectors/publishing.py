@@ -67,7 +67,9 @@ class IntakePublisher:
     async def publish(self, taken: Sequence[Taken]) -> None:
         """Publish a batch in its order. Raises TransientError; then the same batch is published again under the same ids."""
         intakes = [_intake(one) for one in taken]
-        writes = [self._put(key, content) for one, intake in zip(taken, intakes, strict=True) for key, content in _blobs(one, intake)]
+        # Each key once: two equal attachments of a mail stand in the same spool file.
+        blobs = {key: content for one, intake in zip(taken, intakes, strict=True) for key, content in _blobs(one, intake)}
+        writes = [self._put(key, content) for key, content in blobs.items()]
         # All writes end before the first error is raised: a repeat must not meet a write of its own that still runs.
         for result in await asyncio.gather(*writes, return_exceptions=True):
             if isinstance(result, BaseException):

@@ -4,7 +4,9 @@ Not here: what a mail says (`connectors.email`) and how it is parsed (`parsing`)
 """
 
 import asyncio
+import shutil
 from collections.abc import Sequence
+from contextlib import aclosing
 from pathlib import Path
 
 import structlog
@@ -33,19 +35,25 @@ class MailReader:
     async def read(self, payloads: Sequence[Fetched[MailboxMail]]) -> Sequence[Reading]:
         """One reading a mail, in order. Raises TransientError where the parser's processes themselves are in trouble."""
         readings: list[Reading] = []
+        spooled: set[Path] = set()
         contents = [one.payload.content for one in payloads]
         try:
-            outcomes = self._pool.parse_many(contents, self._context)
-            async for outcome in outcomes:
-                readings.append(await self._reading(payloads[len(readings)].payload, outcome))
+            async with aclosing(self._pool.parse_many(contents, self._context)) as outcomes:
+                async for outcome in outcomes:
+                    spooled |= _folders(outcome)
+                    readings.append(await self._reading(payloads[len(readings)].payload, outcome))
         except WorkerError as error:
             raise TransientError(f"mails cannot be read: {error}") from error
+        finally:
+            if len(readings) < len(payloads):  # all of the batch is read again
+                for folder in spooled:
+                    shutil.rmtree(folder, ignore_errors=True)
         return readings
 
     async def _reading(self, mail: MailboxMail, outcome: ParsedMail | MailError) -> Reading:
         if isinstance(outcome, MailError):
             return Reading(rejection=PayloadError(outcome.code, outcome.message))
-        folders = tuple({Path(one.path).parent for one in outcome.attachments if one.path is not None})
+        folders = tuple(_folders(outcome))
         raw = await _bytes(mail.content) if outcome.message_id is None else None
         try:
             said = self._connector.parse(ReadMail(outcome, mail.arrived, mail.order, raw))
@@ -55,6 +63,13 @@ class MailReader:
             _log.exception("mail_not_understood")
             return Reading(rejection=PayloadError("connector_fault", type(error).__name__), spooled=folders)
         return Reading(said=said, spooled=folders)
+
+
+def _folders(outcome: ParsedMail | MailError) -> set[Path]:
+    """Where the mail's large attachments stand."""
+    if isinstance(outcome, MailError):
+        return set()
+    return {Path(one.path).parent for one in outcome.attachments if one.path is not None}
 
 
 async def _bytes(content: Content) -> bytes:

@@ -57,7 +57,7 @@ def test_renumbered_goes_back_a_week_but_not_behind_the_start():
 
 
 def test_a_catch_up_that_was_not_finished_is_not_shortened_by_what_it_has_seen():
-    """UIDVALIDITY changes while old mail is still taken in: mails lie in a folder in any order of dates, so the newest one proves nothing."""
+    """UIDVALIDITY changes while old mail is still taken in. Mails lie in any order of dates, so the newest one is no proof."""
     everything = Position(1, 20, old=50_000, newest=NOON)
     assert everything.renumbered(BOX) == Position(2, 0, old=50, newest=NOON)
     again = Position(2, 20, old=50, since=date(2026, 11, 15), newest=NOON)
