@@ -62,7 +62,7 @@ def verdict(case: Case) -> tuple[bool, str]:
     """Whether the fault was noticed, and the line that says so."""
     if case.in_model:
         result = run(case, seeded=False)
-        return result.returncode == 0, "noticed by the router's model" if result.returncode == 0 else result.stdout[-2000:]
+        return result.returncode == 0, "by the router's model" if result.returncode == 0 else result.stdout[-2000:]
     sound = run(case, seeded=False)
     if sound.returncode != 0:
         return False, f"red without the fault, too:\n{sound.stdout[-2000:]}"

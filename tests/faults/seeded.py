@@ -1,10 +1,11 @@
 """Known mistakes, built into the running code on purpose: `make faults-check` expects the faults suite to turn red for each.
 
-Run as a program it is the `threadline` command with the mistake of THREADLINE_SEEDED_FAULT in it; as a pytest plugin (`-p seeded`)
-it builds the mistake into the test process. Not here: the two mistakes that only interleavings show (the router's model has them).
+Run as a program it is the `threadline` command with the mistake that its first argument names; as a pytest plugin (`-p seeded`)
+it builds that of THREADLINE_SEEDED_FAULT into the test process. Not here: the two mistakes that only interleavings show (the router's model has them).
 """
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -109,5 +110,5 @@ def pytest_configure() -> None:
 if __name__ == "__main__":
     from threadline_cli.main import run
 
-    FAULTS[os.environ["THREADLINE_SEEDED_FAULT"]]()
+    FAULTS[sys.argv.pop(1)]()
     run()

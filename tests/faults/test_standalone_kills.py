@@ -43,7 +43,7 @@ def configured(folder: Path, mail_world: MailWorld, fake_smtp: FakeSmtp) -> Path
 def up(tmp_path: Path, mail_world: MailWorld, fake_smtp: FakeSmtp) -> Iterator[Standalone]:
     running = Standalone(tmp_path / "data", configured(tmp_path, mail_world, fake_smtp))
     if SEEDED:
-        running.program = [sys.executable, str(ROOT / "tests" / "faults" / "seeded.py")]
+        running.program = [sys.executable, str(ROOT / "tests" / "faults" / "seeded.py"), SEEDED]
     with running:
         yield running
 
