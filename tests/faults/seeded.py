@@ -1,7 +1,8 @@
 """Known mistakes, built into the running code on purpose: `make faults-check` expects the faults suite to turn red for each.
 
 Run as a program it is the `threadline` command with the mistake that its first argument names; as a pytest plugin (`-p seeded`)
-it builds that of THREADLINE_SEEDED_FAULT into the test process. Not here: the two mistakes that only interleavings show (the router's model has them).
+it builds that of THREADLINE_SEEDED_FAULT into the test process.
+Not here: the two mistakes that only interleavings show (the router's model has them).
 """
 
 import os
