@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ingest_email.parsing import MailError, ParseContext, ParsedMail, ParserPool, WorkerError, parse_mail
+from ingest_email.parsing import MailError, ParseContext, ParsedMail, ParserPool, WorkerError, parse_mail, workers
+from ingest_email.parsing.wire import Answer
 
 pytestmark = pytest.mark.integration
 FOLDER = Path(__file__).parents[1] / "fixtures"
@@ -236,3 +237,22 @@ async def test_workers_die_with_a_killed_parent(tmp_path: Path, endless: Endless
     parent.kill()
     await parent.wait()
     await until_dead(*pids)
+
+
+async def test_an_answer_that_breaks_in_any_way_costs_the_worker_and_not_the_pool(pool, monkeypatch):
+    """P8: whatever a hostile worker writes, the mail is tried again and no later mail waits for ever."""
+    real, broken = workers.unpack_answer, [OverflowError("year is out of range"), RecursionError()]
+    told: set[int] = set()
+
+    def unpack(body: bytes) -> Answer:
+        answer = real(body)
+        if broken and answer.mail is not None and answer.number not in told:
+            told.add(answer.number)
+            raise broken.pop()
+        return answer
+
+    monkeypatch.setattr(workers, "unpack_answer", unpack)
+    async with asyncio.timeout(20):
+        for _ in range(2):
+            assert (await pool.parse(SMALL, CONTEXT)).subject == "small"
+    assert broken == []

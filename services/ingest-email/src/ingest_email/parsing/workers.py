@@ -24,17 +24,6 @@ _BATCH_MAILS = 32
 _BATCH_BYTES = 256 * 1024
 _START_SECONDS = 60.0
 _READER_LIMIT = 1024 * 1024
-# The process ended, or wrote what no sound worker writes.
-_BROKEN_ANSWER = (
-    asyncio.IncompleteReadError,
-    pickle.UnpicklingError,
-    OSError,
-    EOFError,
-    TypeError,
-    ValueError,
-    LookupError,
-    AttributeError,
-)
 
 
 class WorkerError(Exception):
@@ -236,7 +225,7 @@ class ParserPool:
                 told = f"reading took longer than {self._time_limit:g} s; handle the mail by hand"
                 self._refuse(batch.popleft(), "timeout", told)
                 return False
-            except _BROKEN_ANSWER:
+            except Exception:  # it ended, or wrote what no sound worker writes
                 self._crashed(batch.popleft())
                 return False
             self._settle(batch.popleft(), answer)
@@ -301,11 +290,10 @@ class ParserPool:
         try:
             async with asyncio.timeout(_START_SECONDS):
                 await worker.read()
-        except (TimeoutError, asyncio.IncompleteReadError, pickle.UnpicklingError) as error:
+        except BaseException as error:
             await self._end(worker)
-            raise WorkerError("a new parser process does not answer") from error
-        except asyncio.CancelledError:
-            await self._end(worker)
+            if isinstance(error, Exception):
+                raise WorkerError("a new parser process does not answer") from error
             raise
         return worker
 
