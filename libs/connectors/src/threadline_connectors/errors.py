@@ -8,6 +8,7 @@ from datetime import timedelta
 from threadline_runtime.errors import ThreadlineError
 
 __all__ = [
+    "AccountBusyError",
     "AuthError",
     "DeliveryError",
     "PayloadError",
@@ -38,6 +39,10 @@ class RetryableError(DeliveryError):
     def __init__(self, reason: str, *, code: str | None = None, retry_after: timedelta | None = None) -> None:
         super().__init__(reason, code=code)
         self.retry_after = retry_after
+
+
+class AccountBusyError(RetryableError):
+    """As RetryableError, and true of the whole account: unreachable or throttled, so its other lanes wait too."""
 
 
 class PermanentError(DeliveryError):

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from notifier.domain.outcomes import AccountBusyError
 from notifier.mail.account import EmailAccount, smtp_server
 from notifier.mail.smtp import Timeouts
 from notifier.senders.email import EmailSender
 from notifier.testing.store_suite import NOW, outbound
-from threadline_connectors.errors import AuthError, PermanentError, RetryableError, UncertainError
+from threadline_connectors.errors import AccountBusyError, AuthError, PermanentError, RetryableError, UncertainError
 from threadline_connectors.senders import SendContext
 from threadline_events.inbound import Attachment
 from threadline_runtime.blobs.files import FileBlobs

@@ -8,10 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from notifier.domain import backoff
 from notifier.domain.delivery import Delivery, accept, mark_reported, open_call, settle
-from notifier.domain.outcomes import AccountBusyError, Deferred, Failed, Outcome, Refused, Sent, Unknown, outcome_of
+from notifier.domain.outcomes import Deferred, Failed, Outcome, Refused, Sent, Unknown, outcome_of
 from notifier.domain.reports import report_of
 from notifier.testing.store_suite import NOW, outbound
-from threadline_connectors.errors import AuthError, DeliveryError, PermanentError, RetryableError, UncertainError, WindowClosedError
+from threadline_connectors.errors import (
+    AccountBusyError,
+    AuthError,
+    DeliveryError,
+    PermanentError,
+    RetryableError,
+    UncertainError,
+    WindowClosedError,
+)
 from threadline_connectors.senders import UnknownOutcome
 from threadline_events.states import DeliveryRank
 

@@ -12,13 +12,12 @@ from notifier.clock import Clock
 from notifier.consumer import OutboundConsumer
 from notifier.dispatcher import AccountDispatcher
 from notifier.domain.delivery import Delivery, DeliveryId, open_call
-from notifier.domain.outcomes import AccountBusyError
 from notifier.domain.rates import Limits
 from notifier.reporting import Reporter
 from notifier.store.sqlite import SqliteDeliveryStore
 from notifier.testing.store_suite import NOW, outbound
 from notifier.worker import LaneWorker, Visit
-from threadline_connectors.errors import AuthError, PermanentError, RetryableError, UncertainError
+from threadline_connectors.errors import AccountBusyError, AuthError, PermanentError, RetryableError, UncertainError
 from threadline_connectors.senders import SendContext, SendResult, UnknownOutcome
 from threadline_events.deliveries import DeliveryUpdated, parse_delivery
 from threadline_events.outbound import OutboundMessage

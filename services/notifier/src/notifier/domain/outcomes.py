@@ -3,16 +3,12 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from threadline_connectors.errors import AuthError, DeliveryError, PermanentError, RetryableError, UncertainError
+from threadline_connectors.errors import AccountBusyError, AuthError, DeliveryError, PermanentError, RetryableError, UncertainError
 from threadline_connectors.senders import UnknownOutcome
 
-__all__ = ["AccountBusyError", "Deferred", "Failed", "Outcome", "Refused", "Sent", "Unknown", "outcome_of"]
+__all__ = ["Deferred", "Failed", "Outcome", "Refused", "Sent", "Unknown", "outcome_of"]
 
 _REACTIONS = {"UnsupportedFeatureError": "unsupported", "WindowClosedError": "window_closed"}
-
-
-class AccountBusyError(RetryableError):
-    """As RetryableError, and true of the whole account: unreachable or throttled, so its other lanes wait too."""
 
 
 @dataclass(frozen=True, slots=True)

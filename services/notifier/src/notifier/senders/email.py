@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from threadline_connectors.capabilities import Capabilities
-from threadline_connectors.errors import AuthError, DeliveryError, PermanentError, RetryableError, UncertainError
+from threadline_connectors.errors import AccountBusyError, AuthError, DeliveryError, PermanentError, RetryableError, UncertainError
 from threadline_connectors.senders import BlobReader, SendContext, SenderChannel, SenderEnvironment, SendResult, UnknownOutcome
 from threadline_events.inbound import Attachment
 from threadline_events.outbound import OutboundMessage
@@ -19,7 +19,6 @@ from threadline_runtime.blobs.keys import attachment_key
 from threadline_runtime.blobs.port import BlobMissing
 from threadline_runtime.failpoints import failpoint
 
-from notifier.domain.outcomes import AccountBusyError
 from notifier.mail.account import EmailAccount, smtp_server
 from notifier.mail.answers import Meaning, Phase, greylisting_wait, meaning_of, spell_code
 from notifier.mail.compose import AttachedFile, ComposedMail, Mailbox, compose
