@@ -23,6 +23,7 @@ from threadline_runtime.health import LoopBeat
 from threadline_runtime.http import HttpServer
 from threadline_runtime.lifecycle import Lifecycle, Stage
 from threadline_runtime.nearest import unknown
+from threadline_runtime.opening import migrate_bus
 from threadline_runtime.ops import ops_app
 
 from threadline_cli.foundations import DataFolder
@@ -61,6 +62,7 @@ async def compose(folder: DataFolder, doors: Doors) -> Services:
     senders = sending.sending_accounts(base.configuration, base.environment)
     for migrate in (ingest.migrate, routing.migrate, sending.migrate):
         await migrate(base.database)
+    await migrate_bus(base.bus)
     checkpoints = ingest.open_checkpoints(base.database)
     around = ingest.Surroundings(base.bus, base.blobs, checkpoints, base.leases, base.metrics, folder.spool)
     stopping = asyncio.Event()

@@ -5,9 +5,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from threadline_runtime.bus.sqlite import SqliteBus
 from threadline_runtime.errors import ConfigurationError
-from threadline_runtime.opening import open_bus, open_database
+from threadline_runtime.opening import OpenBus, open_bus, open_database
 from threadline_runtime.settings import Settings, load_settings
 from threadline_runtime.sqlite import SqliteDatabase
 
@@ -34,10 +33,10 @@ async def opened_database(settings: Settings, *, must_exist: bool = True) -> Asy
 
 
 @asynccontextmanager
-async def opened_bus(settings: Settings) -> AsyncIterator[SqliteBus]:
+async def opened_bus(settings: Settings) -> AsyncIterator[OpenBus]:
     """The bus while the context lasts; raises ConfigurationError where there is none yet."""
     _require(settings.bus.url, "THREADLINE_BUS__URL")
-    bus = await open_bus(settings.bus.url, version=VERSION)
+    bus = await open_bus(settings.bus.url, version=VERSION, security=settings.bus.security)
     try:
         yield bus
     finally:

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from threadline_runtime.blobs.port import BlobStore
-from threadline_runtime.bus.sqlite import SqliteBus
 from threadline_runtime.configuration.configuration import Configuration
 from threadline_runtime.consumer_watch import WatchedConsumers
 from threadline_runtime.health import Health
 from threadline_runtime.leases.leases import Leases
 from threadline_runtime.leases.sqlite import SqliteLeaseStore
 from threadline_runtime.metrics import Metrics
-from threadline_runtime.opening import open_blobs, open_bus, open_database
+from threadline_runtime.opening import OpenBus, open_blobs, open_bus, open_database
 from threadline_runtime.settings import Settings
 from threadline_runtime.sqlite import SqliteDatabase
 
@@ -45,7 +44,7 @@ class Foundations:
     settings: Settings
     configuration: Configuration
     environment: Mapping[str, str]
-    bus: SqliteBus
+    bus: OpenBus
     database: SqliteDatabase
     blobs: BlobStore
     leases: Leases
@@ -63,7 +62,7 @@ async def laid(
         metrics = Metrics(CollectorRegistry())
         metrics.built(process.name, process.version)
         watch = WatchedConsumers(metrics, time.monotonic)
-        bus = await open_bus(settings.bus.url, version=process.version, watch=watch)
+        bus = await open_bus(settings.bus.url, version=process.version, watch=watch, security=settings.bus.security)
         stack.push_async_callback(bus.close)
         database = open_database(settings.database.url)
         stack.push_async_callback(database.close)

@@ -1,20 +1,41 @@
 """Opens what the settings' URLs name. The only place that knows which adapters there are."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from threadline_runtime.blobs.files import FileBlobs
 from threadline_runtime.bus.processing import ConsumerWatch
 from threadline_runtime.bus.sqlite import SqliteBus
 from threadline_runtime.errors import ConfigurationError
+from threadline_runtime.settings import BusSecurity
 from threadline_runtime.sqlite import MEMORY, SqliteDatabase
 
-__all__ = ["open_blobs", "open_bus", "open_database"]
+if TYPE_CHECKING:
+    from threadline_runtime.bus.kafka import KafkaBus
+
+__all__ = ["OpenBus", "migrate_bus", "open_blobs", "open_bus", "open_database"]
+
+_BUS = "THREADLINE_BUS__URL"
+
+OpenBus: TypeAlias = "SqliteBus | KafkaBus"
+"""The `Bus` port, and the upkeep that a process does beside it."""
 
 
-async def open_bus(url: str | None, *, version: str, watch: ConsumerWatch | None = None) -> SqliteBus:
-    """The bus of `THREADLINE_BUS__URL`; raises ConfigurationError."""
-    return await SqliteBus.open(SqliteDatabase.open(_sqlite_path("THREADLINE_BUS__URL", url)), version=version, watch=watch)
+async def open_bus(url: str | None, *, version: str, watch: ConsumerWatch | None = None, security: BusSecurity | None = None) -> OpenBus:
+    """The bus of `THREADLINE_BUS__URL`; raises ConfigurationError. A Kafka that is away is no error here: `probe` says so."""
+    if urlsplit(url or "").scheme == "kafka":
+        # Loaded only where it is used: who runs on SQLite starts faster and needs less memory without Kafka's clients.
+        from threadline_runtime.bus.kafka import KafkaBus
+
+        return KafkaBus.open(str(url), security=security, version=version, watch=watch)
+    return await SqliteBus.open(SqliteDatabase.open(_sqlite_path(_BUS, url)), version=version, watch=watch)
+
+
+async def migrate_bus(bus: OpenBus) -> None:
+    """Make the topics of Kafka; SQLite makes its tables when it is opened. Raises TransientError, ConfigurationError."""
+    if not isinstance(bus, SqliteBus):
+        await bus.migrate()
 
 
 def open_database(url: str | None) -> SqliteDatabase:
@@ -35,7 +56,8 @@ def _sqlite_path(variable: str, url: str | None) -> str:
     split = urlsplit(url or "")
     path = unquote(split.path[1:])
     if split.scheme != "sqlite" or not split.path.startswith("/") or split.netloc or not path:
-        raise ConfigurationError(f"{variable}: cannot use {_shown(url)}: write sqlite:///path/of/a/file.db")
+        other = " or kafka://host:9092,host:9092" if variable == _BUS else ""
+        raise ConfigurationError(f"{variable}: cannot use {_shown(url)}: write sqlite:///path/of/a/file.db{other}")
     if path == MEMORY:
         return MEMORY
     try:

@@ -22,7 +22,7 @@ from threadline_runtime.health import LoopBeat
 from threadline_runtime.http import HttpServer
 from threadline_runtime.lifecycle import Lifecycle, Stage
 from threadline_runtime.logging import configure_logging
-from threadline_runtime.opening import open_database
+from threadline_runtime.opening import migrate_bus, open_bus, open_database
 from threadline_runtime.ops import ops_app
 from threadline_runtime.settings import Settings, load_settings
 from threadline_runtime.sqlite import SqliteDatabase
@@ -65,6 +65,11 @@ async def _migrate(service: ServiceProcess, settings: Settings) -> None:
         await service.migrate(database)
     finally:
         await database.close()
+    bus = await open_bus(settings.bus.url, version=version(service.distribution), security=settings.bus.security)
+    try:
+        await migrate_bus(bus)
+    finally:
+        await bus.close()
 
 
 async def _run(service: ServiceProcess, settings: Settings) -> None:

@@ -16,6 +16,8 @@ from threadline_runtime.nearest import unknown
 
 __all__ = [
     "ApiSettings",
+    "BusSecurity",
+    "BusSettings",
     "HttpSettings",
     "LogSettings",
     "OpsSettings",
@@ -37,6 +39,24 @@ class UrlSettings(_Part):
     """Where something lies; unset under `threadline up` means in its data folder."""
 
     url: str | None = None
+
+
+class BusSecurity(_Part):
+    """How Kafka is reached when it is not open to everybody; files are paths of PEM files. Not used by SQLite."""
+
+    tls: bool = False
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    mechanism: Literal["plain", "scram-sha-256", "scram-sha-512"] | None = None
+    username: str | None = None
+    password: SecretStr | None = None
+
+
+class BusSettings(UrlSettings):
+    """Where the bus lies."""
+
+    security: BusSecurity = BusSecurity()
 
 
 class HttpSettings(_Part):
@@ -73,7 +93,7 @@ class Settings(BaseSettings):
         env_prefix=_PREFIX, env_nested_delimiter="__", env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
-    bus: UrlSettings = UrlSettings()
+    bus: BusSettings = BusSettings()
     database: UrlSettings = UrlSettings()
     blobs: UrlSettings = UrlSettings()
     http: HttpSettings = HttpSettings()
@@ -87,7 +107,7 @@ class Settings(BaseSettings):
         root = data.absolute()
         return self.model_copy(
             update={
-                "bus": UrlSettings(url=self.bus.url or f"sqlite:///{root / 'bus.db'}"),
+                "bus": self.bus.model_copy(update={"url": self.bus.url or f"sqlite:///{root / 'bus.db'}"}),
                 "database": UrlSettings(url=self.database.url or f"sqlite:///{root / 'threadline.db'}"),
                 "blobs": UrlSettings(url=self.blobs.url or f"file://{root / 'blobs'}"),
                 "signing_keys": self.signing_keys or f"file:{root / 'signing.keys'}",

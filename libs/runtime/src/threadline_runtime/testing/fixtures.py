@@ -5,6 +5,7 @@ Servers start once a session, when a first test asks, and end with the session.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Protocol
@@ -13,11 +14,12 @@ import pytest
 
 from threadline_runtime.testing.certificates import Certificates, make_certificates
 from threadline_runtime.testing.fake_smtp import FakeSmtp, Tls
+from threadline_runtime.testing.kafka import KAFKA_VARIABLE, running_kafka
 from threadline_runtime.testing.mail_world import MailWorld
 from threadline_runtime.testing.mail_world import mail_world as start_mail_world
 from threadline_runtime.testing.requirements import require_programs
 
-__all__ = ["StartFakeSmtp", "certificates", "fake_smtp", "mail_servers", "mail_world", "start_fake_smtp"]
+__all__ = ["StartFakeSmtp", "certificates", "fake_smtp", "kafka", "mail_servers", "mail_world", "start_fake_smtp"]
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +27,21 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     """A throw-away authority and a server certificate for localhost."""
     require_programs("openssl", package="openssl")
     return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a Kafka of one broker (`kafka://...`) for the whole session, or of the cluster that THREADLINE_TEST_KAFKA names.
+
+    A test that kills or stops brokers starts its own with `running_kafka`.
+    """
+    named = os.environ.get(KAFKA_VARIABLE)
+    if named:
+        yield named if "://" in named else f"kafka://{named}"
+        return
+    with running_kafka() as cluster:
+        yield cluster.url
+        cluster.keep_logs = bool(request.session.testsfailed)
 
 
 @pytest.fixture(scope="session")
