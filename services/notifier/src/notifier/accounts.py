@@ -36,6 +36,7 @@ class SendingAccount:
 
     account_id: str
     channel: str
+    brand: str
     sender: Sender
     policy: UnknownOutcome
     limits: Limits

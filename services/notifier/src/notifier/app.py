@@ -4,6 +4,7 @@ Not here: opening bus, database and blobs, and the process around it (`__main__`
 """
 
 import asyncio
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from threadline_connectors.senders import BlobReader, SenderChannel, SenderEnvir
 from threadline_connectors.settings import ChannelAccount
 from threadline_runtime.bus.port import Bus
 from threadline_runtime.configuration.configuration import Configuration, validate_account
+from threadline_runtime.errors import TransientError
 from threadline_runtime.leases.leases import Leases
 from threadline_runtime.metrics import Metrics
 from threadline_runtime.sqlite import SqliteDatabase
@@ -69,6 +71,7 @@ class Notifier:
 
     async def run(self) -> None:
         """Consume and send. A cancel lets calls under way end, as a call that is cut has an unknown outcome."""
+        await self._tell_left_behind()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._around.bus.consume(self._consumer.subscription()), name="notifier consumer")
             for account_id, dispatcher in self._dispatchers.items():
@@ -96,9 +99,20 @@ class Notifier:
             dispatcher = self._dispatchers.get(account_id)
             if dispatcher is not None:
                 dispatcher.wake()
-            elif account_id not in self._unknown:
-                self._unknown.add(account_id)
-                self._operations.not_configured(account_id)
+            else:
+                self._tell_unknown(account_id)
+
+    async def _tell_left_behind(self) -> None:
+        """Say for which accounts messages wait that the configuration no longer has."""
+        with contextlib.suppress(TransientError):  # the consumer meets the same store and waits for it
+            for account_id, totals in (await self._around.store.totals()).items():
+                if totals.in_flight and account_id not in self._dispatchers:
+                    self._tell_unknown(account_id)
+
+    def _tell_unknown(self, account_id: str) -> None:
+        if account_id not in self._unknown:
+            self._unknown.add(account_id)
+            self._operations.not_configured(account_id)
 
 
 def sender_channels() -> Mapping[str, AnySenderChannel]:
@@ -144,6 +158,7 @@ def _sending_account(configured: ConfiguredAccount, blobs: BlobReader) -> Sendin
     return SendingAccount(
         account_id=settings.id,
         channel=channel.name,
+        brand=settings.brand,
         sender=channel.build(settings, SenderEnvironment(blobs)),
         policy=channel.unknown_outcome,
         limits=settings.limits if isinstance(settings, Limited) else Limits(),

@@ -13,7 +13,7 @@ from threadline_runtime.failpoints import failpoint
 from notifier.accounts import AccountCondition, SendingAccount
 from notifier.clock import Clock
 from notifier.domain.delivery import Delivery, open_call, settle
-from notifier.domain.outcomes import Deferred, Outcome, Refused, Sent, Unknown, outcome_of
+from notifier.domain.outcomes import Deferred, Failed, Outcome, Refused, Sent, Unknown, outcome_of
 from notifier.store.port import DeliveryStore
 from notifier.watching import Watcher
 
@@ -57,6 +57,8 @@ class Caller:
         await failpoint("notifier.calling.after_resolve")
 
     async def _ask(self, delivery: Delivery) -> Outcome:
+        if delivery.message.brand != self._account.brand:
+            return Failed("the account speaks for another brand now: write again from an account of this brand", "brand")
         context = SendContext(self._clock.now(), delivery.try_number, repeat=delivery.unknown_outcomes > 0)
         try:
             result = await self._account.sender.send(delivery.message, context)

@@ -32,7 +32,7 @@ class OutboundConsumer:
 
     def subscription(self) -> Subscription[OutboundMessage]:
         """What the bus runs."""
-        return Subscription((topics.OUTBOUND,), GROUP, _decode, self.handle)
+        return Subscription((topics.OUTBOUND,), GROUP, _decode, self.handle, probes=(self._probe,), service="notifier")
 
     async def handle(self, batch: Sequence[Message[OutboundMessage]]) -> None:
         """Insert what is new, mark the lanes that have work, wake their accounts. The same batch may come again."""
@@ -47,6 +47,10 @@ class OutboundConsumer:
             await self._store.raise_due(lanes, self._now())
             await failpoint("notifier.consumer.after_due")
             self._wake(set(lanes.values()))
+
+    async def _probe(self) -> None:
+        """Whether the store answers."""
+        await self._store.lane("")
 
 
 def _decode(record: Received) -> OutboundMessage:

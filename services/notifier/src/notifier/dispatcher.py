@@ -136,6 +136,9 @@ class AccountDispatcher:
             await self._account.sender.check()
         except DeliveryError:
             return False
+        except Exception as error:  # our own fault must not knock at the provider any faster
+            self._watcher.faulted(self._account.account_id, error)
+            return False
         return True
 
     async def _guarded(self, step: Callable[[], Awaitable[float]]) -> float:

@@ -22,6 +22,7 @@ from notifier.app import Notifier, Surroundings, check_account, migrate, open_st
 from notifier.store.port import Totals
 from notifier.testing.store_suite import outbound
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 from threadline_events.records import outbound_record
 from threadline_runtime.blobs.files import FileBlobs
 from threadline_runtime.bus.sqlite import SqliteBus
@@ -166,6 +167,18 @@ async def test_what_waited_is_sent_when_the_server_comes_back(tmp_path: Path, fa
         await until(lambda: len(fake_smtp.received) == 1)
         await until(lambda: not run.notifier.problems())
         server.close()
+
+
+async def test_an_account_that_was_taken_out_is_told_while_its_messages_wait(tmp_path: Path) -> None:
+    """Nothing is lost by a change of the configuration, and nothing waits in silence."""
+    async with running(configuration(tmp_path, bad_mail={"port": free_port()})) as run:
+        await run.bus.publish([outbound_record(outbound("m_1", account=BAD))])
+        await until(lambda: run.notifier.statuses()[0].condition is AccountCondition.RESTING)
+    with capture_logs() as lines:
+        async with running(configuration(tmp_path, good_mail={"port": free_port()})) as run:
+            await until(lambda: lines)
+            assert (await run.totals(BAD)).in_flight == 1
+    assert [(line["log_level"], line["account_id"]) for line in lines] == [("error", BAD)]
 
 
 async def test_metrics_count_states_and_repeats(fake_smtp: FakeSmtp, tmp_path: Path) -> None:

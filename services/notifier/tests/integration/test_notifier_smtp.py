@@ -115,6 +115,22 @@ async def test_each_failure_has_its_class(fake_smtp: FakeSmtp, step: Step, error
     assert message_from_bytes(fake_smtp.received[-1].data)["Message-ID"] == "<m_2.1@acme.test>"
 
 
+@pytest.mark.parametrize("reply", ["354 go on", "what?", "999 hm", "1"])
+async def test_an_odd_answer_to_the_content_is_an_unknown_outcome(fake_smtp: FakeSmtp, reply: str) -> None:
+    """P4: the server has the whole mail; only 4xx and 5xx say that it did not take it, so another call is a counted repeat."""
+    fake_smtp.script(Step(Fate.REFUSE_DATA, reply))
+    async with sender(fake_smtp.port) as mail:
+        with pytest.raises(UncertainError):
+            await mail.send(outbound(), CONTEXT)
+
+
+async def test_any_positive_answer_to_the_content_is_an_acceptance(fake_smtp: FakeSmtp) -> None:
+    """RFC 5321 4.2.1: the first digit decides."""
+    fake_smtp.script(Step(Fate.REFUSE_DATA, "251 2.6.0 forwarded"))
+    async with sender(fake_smtp.port) as mail:
+        assert (await mail.send(outbound(), CONTEXT)).external_ids == ("m_1.1@acme.test",)
+
+
 async def test_greylisting_has_its_own_schedule(fake_smtp: FakeSmtp) -> None:
     """First after some minutes, then half an hour."""
     steps = [Step(Fate.REFUSE_RECIPIENT, "450 4.7.1 greylisted")] * 2

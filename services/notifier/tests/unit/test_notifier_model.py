@@ -69,7 +69,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.store = MemoryDeliveryStore(switch)
-        self.account = SendingAccount("support-mail", "email", self, UnknownOutcome.REPEAT, Limits())
+        self.account = SendingAccount("support-mail", "email", "acme", self, UnknownOutcome.REPEAT, Limits())
         self.consumer = OutboundConsumer(self.store, {"email"}, lambda _: None, lambda: self.now)
         clock = Clock(lambda: self.now, self.monotonic, lambda: 0.0)
         caller = Caller(self.account, self.store, clock, self)

@@ -128,7 +128,7 @@ class Bench:
         self.seen = Seen()
         self.published: list[DeliveryUpdated] = []
         self.publish_error: Exception | None = None
-        self.account = SendingAccount("support-mail", "email", self.sender, policy, limits or Limits())
+        self.account = SendingAccount("support-mail", "email", "acme", self.sender, policy, limits or Limits())
         self.consumer = OutboundConsumer(store, {"email"}, lambda _: None, lambda: NOW + self.time.passed)
         clock = self.time.clock()
         self.caller = Caller(self.account, store, clock, self.seen)
@@ -431,3 +431,41 @@ async def test_a_stopped_account_tries_its_login_again(bench: Bench) -> None:
     bench.sender.login = None
     assert await bench.dispatcher._round() == 0
     assert bench.account.condition is AccountCondition.READY
+
+
+async def test_a_login_check_that_breaks_knocks_no_faster(bench: Bench) -> None:
+    """Providers lock accounts that knock too often, whatever the fault is."""
+    bench.sender.fates = [AuthError("refused")]
+    bench.sender.login = LookupError("not ours to know")
+    await bench.consume(outbound())
+    await bench.visit_due()
+    waits = []
+    for _ in range(3):
+        waits.append(await bench.dispatcher._round())
+        bench.time.passed += timedelta(seconds=waits[-1])
+    assert waits == [60, 120, 240]
+    assert [type(fault) for fault in bench.seen.faults] == [LookupError, LookupError]
+
+
+async def test_an_account_that_speaks_for_another_brand_now_sends_nothing_of_the_old_one(bench: Bench) -> None:
+    """Contacts and conversations never cross brands, also when the configuration changes while messages wait."""
+    await bench.consume(outbound().model_copy(update={"brand": "other"}))
+    await bench.visit_due()
+    assert bench.sender.calls == []
+    (report,) = bench.published
+    assert (report.state, report.code) == ("failed", "brand")
+
+
+async def test_an_unknown_error_is_blamed_on_a_message_only_while_the_store_answers(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P8: a broken dependency pauses intake; it sets no message aside."""
+    subscription = bench.consumer.subscription()
+    (probe,) = subscription.probes
+    await probe()
+
+    async def away(_: str) -> None:
+        raise OSError("gone")
+
+    monkeypatch.setattr(bench.store, "lane", away)
+    with pytest.raises(OSError, match="gone"):
+        await probe()
+    assert subscription.service == "notifier"

@@ -181,8 +181,10 @@ class SmtpSession:
         except (aiosmtplib.SMTPException, *_LOST) as error:
             # From here on the server may have the whole mail; an answer that cannot be read is no answer.
             raise ConnectionLostError(_why(error), Phase.DATA, may_be_accepted=True) from error
-        if end.code != SMTPStatus.completed:
+        if end.code // 100 in {4, 5}:
             raise AnswerError(end.code, end.message, Phase.DATA)
+        if end.code // 100 != 2:
+            raise ConnectionLostError(f"it answered {end.code}", Phase.DATA, may_be_accepted=True)
         return end.message
 
     async def _reset(self) -> None:
