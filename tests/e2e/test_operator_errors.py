@@ -1,6 +1,7 @@
 """What goes wrong for operators ends in one clear line and status 2, or in a state that says what to do; nothing is lost."""
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
-from threadline_cli.testing.standalone import MailAccount, Standalone, accounts_file, threadline
+from threadline_cli.testing.standalone import FIRST_KEY, MailAccount, Standalone, accounts_file, threadline
 from threadline_runtime.testing.mail_world import ANN, SUPPORT, MailWorld
 from threadline_runtime.testing.ports import LOOPBACK, free_port
 from threadline_runtime.testing.requirements import require
@@ -109,13 +110,40 @@ def test_sigterm_ends_with_status_0(empty: Standalone) -> None:
     assert "Traceback" not in empty.said()
 
 
-def test_the_first_key_is_shown_once(tmp_path: Path) -> None:
+def test_the_first_key_is_shown_at_the_first_start_only(tmp_path: Path) -> None:
     configuration = tmp_path / "threadline.yaml"
     configuration.write_text(NO_ACCOUNTS)
     with Standalone(tmp_path / "data", configuration) as running:
         assert running.stop() == 0
+        assert f"/#key={FIRST_KEY}" in running.said()
+        shown = running.said().count("tl_")
         running.start()
-        assert running.said().count("tl_") == 1
+        assert running.stop() == 0
+        assert running.said().count("tl_") == shown
+
+
+def test_a_file_without_accounts_is_said(tmp_path: Path) -> None:
+    configuration = tmp_path / "threadline.yaml"
+    configuration.write_text("")
+    checked = threadline("check", "--data", str(tmp_path / "data"), "--config", str(configuration))
+    assert checked.returncode == 0
+    assert "names no accounts" in checked.stderr
+
+
+def test_check_tells_damaged_signing_keys_and_a_folder_for_blobs_that_cannot_be_made(tmp_path: Path) -> None:
+    """What `up` would refuse, `check` names in its row instead of ending."""
+    configuration = tmp_path / "threadline.yaml"
+    configuration.write_text(NO_ACCOUNTS)
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "signing.keys").write_text("no hex")
+    (data / "blobs").write_text("a file")
+    checked = threadline("check", "--data", str(data), "--config", str(configuration), "--json")
+    assert checked.returncode == 1
+    found = {each["check"]: each["problem"] for each in map(json.loads, checked.stdout.splitlines())}
+    assert "key in hex" in found["signing keys"]
+    assert "cannot write blobs" in found["blobs"]
+    assert found["bus"] is None
 
 
 def test_a_wrong_password_is_a_state_and_mail_comes_when_it_is_right(tmp_path: Path, mail_world: MailWorld) -> None:

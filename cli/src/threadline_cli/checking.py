@@ -11,6 +11,7 @@ import notifier.app as sending
 from ingest_email.settings import MailAccount
 from notifier.accounts import AccountCondition
 from notifier.app import ConfiguredAccount
+from threadline_runtime.blobs.files import FileBlobs
 from threadline_runtime.blobs.port import BlobStore
 from threadline_runtime.configuration.configuration import Configuration
 from threadline_runtime.errors import ThreadlineError
@@ -18,6 +19,7 @@ from threadline_runtime.opening import open_blobs, open_bus, open_database
 from threadline_runtime.settings import Settings
 
 from threadline_cli.composition import refuse_unknown_channels
+from threadline_cli.foundations import signing_keys
 from threadline_cli.version import VERSION
 
 __all__ = ["Finding", "check_everything"]
@@ -36,7 +38,7 @@ class Finding:
 
 
 async def check_everything(
-    settings: Settings, configuration: Configuration, environment: Mapping[str, str], *, only: str | None = None
+    data: Path, settings: Settings, configuration: Configuration, environment: Mapping[str, str], *, only: str | None = None
 ) -> tuple[Finding, ...]:
     """Try everything (or only one account). Raises ConfigurationError for a configuration that cannot be read."""
     if only is not None:
@@ -44,13 +46,13 @@ async def check_everything(
     refuse_unknown_channels(configuration)
     inbound = [each for each in ingest.mail_accounts(configuration, environment) if only in {None, each.id}]
     outbound = [each for each in sending.sending_accounts(configuration, environment) if only in {None, each.settings.id}]
-    stores = () if only is not None else await _stores(settings)
-    return (*stores, *await _accounts(inbound, outbound, open_blobs(settings.blobs.url)))
+    stores = () if only is not None else await _stores(data, settings)
+    return (*stores, *await _accounts(inbound, outbound))
 
 
-async def _stores(settings: Settings) -> tuple[Finding, ...]:
+async def _stores(data: Path, settings: Settings) -> tuple[Finding, ...]:
     async def bus() -> None:
-        opened = await open_bus(settings.bus.url, version=VERSION)
+        opened = await open_bus(settings.bus.url, version=VERSION, security=settings.bus.security)
         try:
             await opened.probe()
         finally:
@@ -66,10 +68,14 @@ async def _stores(settings: Settings) -> tuple[Finding, ...]:
     async def blobs() -> None:
         await open_blobs(settings.blobs.url).probe()
 
+    async def keys() -> None:
+        signing_keys(data, settings)
+
     return (
         await _tried("bus", settings.bus.url, bus),
         await _tried("database", settings.database.url, database),
         await _tried("blobs", settings.blobs.url, blobs),
+        await _tried("signing keys", settings.signing_keys, keys),
     )
 
 
@@ -84,7 +90,7 @@ async def _tried(name: str, where: str | None, attempt: Callable[[], Awaitable[N
     return Finding(name, shown)
 
 
-async def _accounts(inbound: Iterable[MailAccount], outbound: Iterable[ConfiguredAccount], blobs: BlobStore) -> tuple[Finding, ...]:
+async def _accounts(inbound: Iterable[MailAccount], outbound: Iterable[ConfiguredAccount]) -> tuple[Finding, ...]:
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def gated(name: str, work: Awaitable[tuple[Finding, ...]]) -> tuple[Finding, ...]:
@@ -95,9 +101,10 @@ async def _accounts(inbound: Iterable[MailAccount], outbound: Iterable[Configure
             except TimeoutError:
                 return (Finding(name, "", f"no answer within {_ACCOUNT_SECONDS:.0f} s: look at host, port and firewall"),)
 
-    with tempfile.TemporaryDirectory(prefix="threadline-check-") as spool:
+    with tempfile.TemporaryDirectory(prefix="threadline-check-") as folder:
+        spool, blobs = Path(folder) / "spool", FileBlobs.open(Path(folder) / "blobs")
         found = await asyncio.gather(
-            *(gated(each.id, _receives(each, Path(spool) / each.id)) for each in inbound),
+            *(gated(each.id, _receives(each, spool / each.id)) for each in inbound),
             *(gated(each.settings.id, _sends(each, blobs)) for each in outbound),
         )
     return tuple(finding for findings in found for finding in findings)

@@ -15,6 +15,7 @@ from threadline_runtime.metrics import Metrics
 from threadline_runtime.opening import open_blobs
 from threadline_runtime.settings import Settings
 
+from threadline_cli.accounts_file import note_missing_accounts
 from threadline_cli.checking import Finding, check_everything
 from threadline_cli.failures import ANSWER_IS_NO
 from threadline_cli.foundations import signing_keys
@@ -46,8 +47,10 @@ def check(
             raise typer.BadParameter("all summaries are derived together: leave --account away", param_hint="--derive")
         _print_derived(asyncio.run(_derive(data, settings, config)), as_json=as_json)
         return
+    configuration = load_configuration(config)
+    note_missing_accounts(configuration, config)
     with notes().status("connecting"):
-        findings = asyncio.run(check_everything(settings, load_configuration(config), os.environ, only=account))
+        findings = asyncio.run(check_everything(data, settings, configuration, os.environ, only=account))
     _print(findings, as_json=as_json)
     if any(finding.problem for finding in findings):
         raise typer.Exit(ANSWER_IS_NO)

@@ -9,6 +9,7 @@ from threadline_runtime.configuration.configuration import load_configuration
 from threadline_runtime.logging import configure_logging
 from threadline_runtime.settings import LogSettings, Settings
 
+from threadline_cli.accounts_file import note_missing_accounts
 from threadline_cli.options import DEFAULT_CONFIGURATION, ConfigOption, example
 from threadline_cli.output import notes, print_table, say, table
 from threadline_cli.stores import folder_settings
@@ -54,13 +55,23 @@ def log_settings(settings: Settings) -> LogSettings:
     return settings.log.model_copy(update={"format": "console"})
 
 
+def _print_opened(url: str, ops_url: str, first_key: str | None) -> None:
+    # The page takes the key out of its own address; what stands behind # never goes over the network.
+    page = url if first_key is None else f"{url}/#key={first_key}"
+    say(f"Threadline {VERSION} runs; Ctrl-C ends it")
+    for name, value in (("page", page), ("API", f"{url}/v1/docs"), ("state", f"{ops_url}/readyz")):
+        say(f"{name:<9}{value}")
+    if first_key is not None:
+        say(f"API key  {first_key}  (the first one, shown only now)", style="bold")
+
+
 async def _run(data: Path, settings: Settings, config: Path) -> None:
     from threadline_cli.up import running
 
-    async with running(data, settings, load_configuration(config)) as threadline:
-        say(f"Threadline {VERSION} runs: {threadline.url} (page, API), {threadline.ops_url}/readyz (state)")
-        if threadline.first_key is not None:
-            say(f"first API key, shown only now: {threadline.first_key}", style="bold")
+    configuration = load_configuration(config)
+    async with running(data, settings, configuration) as threadline:
+        _print_opened(threadline.url, threadline.ops_url, threadline.first_key)
+        note_missing_accounts(configuration, config)
         await threadline.settled(within=_SETTLE_SECONDS)
         rows = [(each.account_id, each.channel, each.brand, each.state) for each in threadline.accounts()]
         if rows:
