@@ -144,8 +144,8 @@ async def until_stored(base: Foundations, count: int, tasks: Sequence["asyncio.T
     memory: list[float] = []
 
     def counts(connection: sqlite3.Connection) -> tuple[int, int]:
-        entries = connection.execute("SELECT COUNT(*) FROM entries WHERE filed = 1").fetchone()[0]
-        return entries, connection.execute("SELECT COUNT(*) FROM journal").fetchone()[0]
+        entries = connection.execute("SELECT COUNT(*) FROM router_entries WHERE filed = 1").fetchone()[0]
+        return entries, connection.execute("SELECT COUNT(*) FROM router_journal").fetchone()[0]
 
     while True:
         for task in tasks:

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from router.__main__ import main
+from router.__main__ import PROCESS
+from threadline_runtime.process import run_process
 
 SETTINGS = {
     "THREADLINE_BUS__URL": "sqlite:///bus.db",
@@ -18,6 +19,10 @@ def folder(tmp_path, monkeypatch):
     for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value)
     return tmp_path
+
+
+def main(arguments: list[str]) -> int:
+    return run_process(PROCESS, arguments)
 
 
 def test_wrong_use_ends_with_two(capsys):

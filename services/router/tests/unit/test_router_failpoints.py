@@ -95,9 +95,9 @@ async def insisting(step) -> None:
 
 def outcome_of(desk: Desk) -> dict[str, object]:
     """What counts: every stored document but the versions of summaries, and the newest of everything published."""
-    rows = {t: finish(desk.database.rows(f"SELECT doc FROM {t}")) for t in ("contacts", "edges", "strands", "entries")}
-    outcomes = finish(desk.database.rows("SELECT intake_id, intake_index, outcome, reason FROM outcomes"))
-    left = finish(desk.database.rows("SELECT owner FROM outbox")) + finish(desk.database.rows("SELECT target FROM waiting"))
+    rows = {t: finish(desk.database.rows(f"SELECT doc FROM router_{t}")) for t in ("contacts", "edges", "strands", "entries")}
+    outcomes = finish(desk.database.rows("SELECT intake_id, intake_index, outcome, reason FROM router_outcomes"))
+    left = finish(desk.database.rows("SELECT owner FROM router_outbox")) + finish(desk.database.rows("SELECT target FROM router_waiting"))
     newest: dict[str, tuple[int, object]] = {}
     for record in desk.published:
         if record.topic == topics.TIMELINE:

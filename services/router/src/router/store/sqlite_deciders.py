@@ -19,12 +19,12 @@ from router.store.sqlite_rows import ids_parameter, spell, text_of, writing
 __all__ = ["Deciders"]
 
 _IN = "IN (SELECT value FROM json_each(?))"
-_ITEM = "INSERT INTO outbox (collection, owner, number, put_at, doc) VALUES (?, ?, ?, ?, ?)"
+_ITEM = "INSERT INTO router_outbox (collection, owner, number, put_at, doc) VALUES (?, ?, ?, ?, ?)"
 
 
 def _outboxes(connection: sqlite3.Connection, collection: Collection, ids: str) -> Mapping[str, tuple[OutboxItem, ...]]:
     rows = connection.execute(
-        f"SELECT owner, doc FROM outbox WHERE collection = ? AND owner {_IN} ORDER BY owner, number", (collection, ids)
+        f"SELECT owner, doc FROM router_outbox WHERE collection = ? AND owner {_IN} ORDER BY owner, number", (collection, ids)
     )
     found: dict[str, list[OutboxItem]] = defaultdict(list)
     for owner, doc in rows:
@@ -43,7 +43,7 @@ class Deciders:
         ids = ids_parameter(contact_ids)
 
         def run(connection: sqlite3.Connection) -> tuple[list[tuple[str, str]], Mapping[str, tuple[OutboxItem, ...]]]:
-            rows = connection.execute(f"SELECT contact_id, doc FROM contacts WHERE contact_id {_IN}", (ids,)).fetchall()
+            rows = connection.execute(f"SELECT contact_id, doc FROM router_contacts WHERE contact_id {_IN}", (ids,)).fetchall()
             return rows, _outboxes(connection, "contacts", ids) if rows else {}
 
         rows, outboxes = await self._database.read(run)
@@ -59,12 +59,12 @@ class Deciders:
             for (expected, contact, doc, at, item), change in zip(prepared, changes, strict=True):
                 if expected == 0:
                     cursor = connection.execute(
-                        "INSERT INTO contacts (contact_id, version, doc) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                        "INSERT INTO router_contacts (contact_id, version, doc) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                         (contact.contact_id, contact.version, doc),
                     )
                 else:
                     cursor = connection.execute(
-                        "UPDATE contacts SET version = ?, doc = ? WHERE contact_id = ? AND version = ?",
+                        "UPDATE router_contacts SET version = ?, doc = ? WHERE contact_id = ? AND version = ?",
                         (contact.version, doc, contact.contact_id, expected),
                     )
                 if cursor.rowcount == 1:
@@ -80,7 +80,7 @@ class Deciders:
         ids = ids_parameter(link_ids)
 
         def run(connection: sqlite3.Connection) -> tuple[list[tuple[str, str]], Mapping[str, tuple[OutboxItem, ...]]]:
-            rows = connection.execute(f"SELECT link_id, doc FROM edges WHERE link_id {_IN}", (ids,)).fetchall()
+            rows = connection.execute(f"SELECT link_id, doc FROM router_edges WHERE link_id {_IN}", (ids,)).fetchall()
             return rows, _outboxes(connection, "edges", ids) if rows else {}
 
         rows, outboxes = await self._database.read(run)
@@ -89,7 +89,7 @@ class Deciders:
     async def edges_of(self, contact_ids: Iterable[str]) -> Sequence[Edge]:
         """Every edge with an end among the contacts."""
         ids = ids_parameter(contact_ids)
-        statement = f"SELECT doc FROM edges WHERE one {_IN} UNION SELECT doc FROM edges WHERE other {_IN}"
+        statement = f"SELECT doc FROM router_edges WHERE one {_IN} UNION SELECT doc FROM router_edges WHERE other {_IN}"
         rows = await self._database.read(lambda connection: connection.execute(statement, (ids, ids)).fetchall())
         return [Edge.model_validate_json(doc) for (doc,) in rows]
 
@@ -101,12 +101,12 @@ class Deciders:
         def run(connection: sqlite3.Connection) -> bool:
             if change.expected == 0:
                 cursor = connection.execute(
-                    "INSERT INTO edges (link_id, one, other, version, doc) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    "INSERT INTO router_edges (link_id, one, other, version, doc) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                     (edge.link_id, edge.one_contact, edge.other_contact, edge.version, doc),
                 )
             else:
                 cursor = connection.execute(
-                    "UPDATE edges SET version = ?, doc = ? WHERE link_id = ? AND version = ?",
+                    "UPDATE router_edges SET version = ?, doc = ? WHERE link_id = ? AND version = ?",
                     (edge.version, doc, edge.link_id, change.expected),
                 )
             if cursor.rowcount != 1:
@@ -119,11 +119,11 @@ class Deciders:
     async def pull(self, collection: Collection, items: Sequence[tuple[str, int]]) -> None:
         """Take items out of outboxes."""
         rows = [(collection, owner, number) for owner, number in items]
-        statement = "DELETE FROM outbox WHERE collection = ? AND owner = ? AND number = ?"
+        statement = "DELETE FROM router_outbox WHERE collection = ? AND owner = ? AND number = ?"
         await self._database.write(writing(statement, rows))
 
     async def owing(self, before: datetime, limit: int) -> Sequence[Owed]:
         """Documents that still owe an item put in before a time."""
-        statement = "SELECT DISTINCT collection, owner FROM outbox WHERE put_at < ? LIMIT ?"
+        statement = "SELECT DISTINCT collection, owner FROM router_outbox WHERE put_at < ? LIMIT ?"
         rows = await self._database.read(lambda connection: connection.execute(statement, (spell(before), limit)).fetchall())
         return [Owed(collection, owner) for collection, owner in rows]

@@ -29,12 +29,12 @@ _COLUMNS = (
     " made_intake, made_index, answerable_until, rank, version, doc"
 )
 _VALUES = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
-_CLAIM = f"INSERT INTO entries ({_COLUMNS}) VALUES ({_VALUES}) ON CONFLICT DO NOTHING"
+_CLAIM = f"INSERT INTO router_entries ({_COLUMNS}) VALUES ({_VALUES}) ON CONFLICT DO NOTHING"
 _SET = ", ".join(f"{c} = excluded.{c}" for c in _COLUMNS.split(", ") if c != "message_id")
-_FILE = f"INSERT INTO entries ({_COLUMNS}) VALUES ({_VALUES}) ON CONFLICT (message_id) DO UPDATE SET {_SET} WHERE filed = 0"
-_UPDATE = "UPDATE entries SET rank = ?, shown = ?, version = ?, doc = ? WHERE message_id = ? AND version = ? AND filed = 1"
-_NAME = "INSERT OR IGNORE INTO entry_names (name, role, message_id) VALUES (?, ?, ?)"
-_ATTACHMENT = "INSERT OR IGNORE INTO entry_attachments (sha256, brand, message_id) VALUES (?, ?, ?)"
+_FILE = f"INSERT INTO router_entries ({_COLUMNS}) VALUES ({_VALUES}) ON CONFLICT (message_id) DO UPDATE SET {_SET} WHERE filed = 0"
+_UPDATE = "UPDATE router_entries SET rank = ?, shown = ?, version = ?, doc = ? WHERE message_id = ? AND version = ? AND filed = 1"
+_NAME = "INSERT OR IGNORE INTO router_entry_names (name, role, message_id) VALUES (?, ?, ?)"
+_ATTACHMENT = "INSERT OR IGNORE INTO router_entry_attachments (sha256, brand, message_id) VALUES (?, ?, ?)"
 _NO_END = "9999"
 _SEARCHED = 4000
 _A_FEW = 8
@@ -109,7 +109,7 @@ class EntryTables:
         # A thread's first mail is mentioned by all later ones: in the index's order no more than a few are looked at.
         order = "e.rowid" if role == _BEARS else "n.message_id"
         statement = (
-            f"SELECT {_REF} FROM entry_names n CROSS JOIN entries e USING (message_id)"
+            f"SELECT {_REF} FROM router_entry_names n CROSS JOIN router_entries e USING (message_id)"
             f" WHERE n.name = ? AND n.role = ? ORDER BY {order} LIMIT {_A_FEW}"
         )
         wanted = list(names)
@@ -165,7 +165,7 @@ class EntryTables:
         after = "" if page.after is None else f" AND (occurred_at, ord, message_id) {sign} (?, ?, ?)"
         values = () if page.after is None else (spell(page.after[0]), *page.after[1:])
         statement = (
-            f"SELECT occurred_at, ord, message_id, doc FROM entries WHERE {column} = ? AND filed = 1 AND shown = 1{after}"
+            f"SELECT occurred_at, ord, message_id, doc FROM router_entries WHERE {column} = ? AND filed = 1 AND shown = 1{after}"
             f" ORDER BY occurred_at {direction}, ord {direction}, message_id {direction} LIMIT ?"
         )
 
@@ -179,7 +179,7 @@ class EntryTables:
     async def latest_answerable(self, strand_ids: Iterable[str], at: datetime, limit: int) -> Sequence[EntryDocument]:
         """The newest inbound entries of the strands that can be answered."""
         statement = (
-            "SELECT doc FROM entries WHERE strand_id = ? AND answerable_until IS NOT NULL AND answerable_until > ?"
+            "SELECT doc FROM router_entries WHERE strand_id = ? AND answerable_until IS NOT NULL AND answerable_until > ?"
             " ORDER BY received_at DESC LIMIT ?"
         )
         moment, ids = spell(at), list(strand_ids)
@@ -194,7 +194,7 @@ class EntryTables:
         wanted = words.casefold()
         brand = "" if brands is None else f" AND brand {_IN}"
         values = () if brands is None else (ids_parameter(brands),)
-        statement = f"SELECT doc FROM entries WHERE filed = 1 AND shown = 1{brand} ORDER BY rowid DESC LIMIT ?"
+        statement = f"SELECT doc FROM router_entries WHERE filed = 1 AND shown = 1{brand} ORDER BY rowid DESC LIMIT ?"
 
         def run(connection: sqlite3.Connection) -> list[str]:
             found: dict[str, None] = {}
@@ -213,7 +213,7 @@ class EntryTables:
     async def attachment_readers(self, sha256: str) -> frozenset[str]:
         """Brands with an entry that names the attachment."""
         statement = (
-            "SELECT DISTINCT a.brand FROM entry_attachments a JOIN entries e USING (message_id)"
+            "SELECT DISTINCT a.brand FROM router_entry_attachments a JOIN router_entries e USING (message_id)"
             " WHERE a.sha256 = ? AND e.filed = 1 AND e.shown = 1"
         )
         rows = await self._database.read(lambda connection: connection.execute(statement, (sha256,)).fetchall())
@@ -222,7 +222,7 @@ class EntryTables:
     async def sent_counts(self, since: datetime, account_id: str | None) -> Mapping[str, SentCounts]:
         """What each account sent since a time, by where it stands now."""
         statement = (
-            "SELECT account_id, rank, count(*) FROM entries WHERE direction = 'outbound' AND rank IS NOT NULL AND received_at >= ?"
+            "SELECT account_id, rank, count(*) FROM router_entries WHERE direction = 'outbound' AND rank IS NOT NULL AND received_at >= ?"
             " AND (? IS NULL OR account_id = ?) GROUP BY account_id, rank"
         )
         values = (spell(since), account_id, account_id)
@@ -248,12 +248,12 @@ def _holds(entry: EntryDocument, wanted: str) -> bool:
 
 
 def _refs(connection: sqlite3.Connection, ids: str) -> list[EntryRef]:
-    rows = connection.execute(f"SELECT {_REF} FROM entries e WHERE e.message_id {_IN}", (ids,))
+    rows = connection.execute(f"SELECT {_REF} FROM router_entries e WHERE e.message_id {_IN}", (ids,))
     return [_ref(row) for row in rows]
 
 
 def _entries(connection: sqlite3.Connection, ids: str) -> list[EntryDocument]:
-    rows = connection.execute(f"SELECT doc FROM entries WHERE filed = 1 AND message_id {_IN}", (ids,))
+    rows = connection.execute(f"SELECT doc FROM router_entries WHERE filed = 1 AND message_id {_IN}", (ids,))
     return [EntryDocument.model_validate_json(doc) for (doc,) in rows]
 
 

@@ -17,20 +17,20 @@ __all__ = ["SqliteJournal"]
 _IN = "IN (SELECT value FROM json_each(?))"
 _PAGE = 500
 _COLUMNS = "intake_id, account_id, channel, brand, received_at, event_count, origin, media_type, blob, size, outcome, reason"
-_STORED = f"SELECT made_intake, made_index, 'stored' FROM entries WHERE made_intake {_IN} AND filed = 1"
-_OTHERS = f"SELECT intake_id, intake_index, outcome || coalesce('(' || reason || ')', '') FROM outcomes WHERE intake_id {_IN}"
+_STORED = f"SELECT made_intake, made_index, 'stored' FROM router_entries WHERE made_intake {_IN} AND filed = 1"
+_OTHERS = f"SELECT intake_id, intake_index, outcome || coalesce('(' || reason || ')', '') FROM router_outcomes WHERE intake_id {_IN}"
 # An entry is accounted for where any intake that brought it is in the journal.
 _UNJOURNALLED_ENTRIES = (
-    "SELECT e.account_id, count(*) FROM entries e WHERE e.made_intake IS NOT NULL AND e.filed = 1 AND e.direction = 'inbound'"
+    "SELECT e.account_id, count(*) FROM router_entries e WHERE e.made_intake IS NOT NULL AND e.filed = 1 AND e.direction = 'inbound'"
     " AND e.received_at >= ? AND e.received_at < ? AND (? IS NULL OR e.account_id = ?)"
-    " AND NOT EXISTS (SELECT 1 FROM journal j WHERE j.intake_id = e.made_intake)"
-    " AND NOT EXISTS (SELECT 1 FROM json_each(e.doc, '$.intakes') i JOIN journal j ON j.intake_id = i.value ->> 'intake_id')"
+    " AND NOT EXISTS (SELECT 1 FROM router_journal j WHERE j.intake_id = e.made_intake)"
+    " AND NOT EXISTS (SELECT 1 FROM json_each(e.doc, '$.intakes') i JOIN router_journal j ON j.intake_id = i.value ->> 'intake_id')"
     " GROUP BY e.account_id"
 )
 _UNJOURNALLED_OUTCOMES = (
-    "SELECT o.account_id, count(DISTINCT o.event_id) FROM outcomes o WHERE o.outcome <> 'duplicate' AND o.at >= ? AND o.at < ?"
+    "SELECT o.account_id, count(DISTINCT o.event_id) FROM router_outcomes o WHERE o.outcome <> 'duplicate' AND o.at >= ? AND o.at < ?"
     " AND (? IS NULL OR o.account_id = ?)"
-    " AND NOT EXISTS (SELECT 1 FROM outcomes p JOIN journal j ON j.intake_id = p.intake_id WHERE p.event_id = o.event_id)"
+    " AND NOT EXISTS (SELECT 1 FROM router_outcomes p JOIN router_journal j ON j.intake_id = p.intake_id WHERE p.event_id = o.event_id)"
     " GROUP BY o.account_id"
 )
 
@@ -43,12 +43,12 @@ class SqliteJournal:
 
     async def add(self, rows: Sequence[JournalRow]) -> None:
         """Keep each; the first of an id stands."""
-        statement = f"INSERT INTO journal ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        statement = f"INSERT INTO router_journal ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 
         def run(connection: sqlite3.Connection) -> None:
             connection.executemany(statement, [_values(row) for row in rows])
             inline = [(row.intake_id, row.raw) for row in rows if row.raw is not None]
-            connection.executemany("INSERT INTO payloads (intake_id, raw) VALUES (?, ?) ON CONFLICT DO NOTHING", inline)
+            connection.executemany("INSERT INTO router_payloads (intake_id, raw) VALUES (?, ?) ON CONFLICT DO NOTHING", inline)
 
         await self._database.write(run)
 
@@ -56,8 +56,8 @@ class SqliteJournal:
         """One intake with its payload or the blob that holds it."""
 
         def run(connection: sqlite3.Connection) -> tuple[sqlite3.Row | None, bytes | None]:
-            row = connection.execute(f"SELECT {_COLUMNS} FROM journal WHERE intake_id = ?", (intake_id,)).fetchone()
-            raw = connection.execute("SELECT raw FROM payloads WHERE intake_id = ?", (intake_id,)).fetchone()
+            row = connection.execute(f"SELECT {_COLUMNS} FROM router_journal WHERE intake_id = ?", (intake_id,)).fetchone()
+            raw = connection.execute("SELECT raw FROM router_payloads WHERE intake_id = ?", (intake_id,)).fetchone()
             return row, raw[0] if raw else None
 
         row, raw = await self._database.read(run)
@@ -67,7 +67,7 @@ class SqliteJournal:
         """Pages of intakes with the outcomes of their events."""
         last: tuple[str, str] = (spell(since) or "", "")
         statement = (
-            f"SELECT {_COLUMNS} FROM journal WHERE (received_at, intake_id) > (?, ?) AND (? IS NULL OR account_id = ?)"
+            f"SELECT {_COLUMNS} FROM router_journal WHERE (received_at, intake_id) > (?, ?) AND (? IS NULL OR account_id = ?)"
             " ORDER BY received_at, intake_id LIMIT ?"
         )
 

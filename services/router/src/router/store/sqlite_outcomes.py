@@ -17,18 +17,18 @@ __all__ = ["OutcomeTables"]
 
 _IN = "IN (SELECT value FROM json_each(?))"
 _RECORD = (
-    "INSERT INTO outcomes (intake_id, intake_index, event_id, account_id, channel, outcome, reason, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT DO UPDATE SET outcome = excluded.outcome, reason = excluded.reason, at = excluded.at"
+    "INSERT INTO router_outcomes (intake_id, intake_index, event_id, account_id, channel, outcome, reason, at)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET outcome = excluded.outcome, reason = excluded.reason, at = excluded.at"
     " WHERE (outcome = 'waiting' AND excluded.outcome IN ('applied', 'duplicate', 'ignored')) OR outcome = 'dead-lettered'"
 )
 _OUTCOME = "intake_id, intake_index, event_id, account_id, channel, outcome, reason, at"
 _WAIT = (
-    "INSERT INTO waiting (target, event_id, intake_id, intake_index, kind, account_id, channel, since, body)"
+    "INSERT INTO router_waiting (target, event_id, intake_id, intake_index, kind, account_id, channel, since, body)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT DO NOTHING"
 )
 _WAITING = "target, event_id, intake_id, intake_index, kind, account_id, channel, since, body"
-_NO_MORE = "DELETE FROM waiting WHERE target = ? AND event_id = ? AND intake_id = ? AND intake_index = ?"
+_NO_MORE = "DELETE FROM router_waiting WHERE target = ? AND event_id = ? AND intake_id = ? AND intake_index = ?"
 
 
 def _waiting_key(w: Waiting) -> tuple[str, str, str, int]:
@@ -55,7 +55,7 @@ class OutcomeTables:
     async def outcomes(self, intakes: Iterable[IntakeRef]) -> Mapping[IntakeRef, Outcome]:
         """Those recorded."""
         wanted = set(intakes)
-        statement = f"SELECT {_OUTCOME} FROM outcomes WHERE intake_id {_IN}"
+        statement = f"SELECT {_OUTCOME} FROM router_outcomes WHERE intake_id {_IN}"
         rows = await self._rows(statement, {w.intake_id for w in wanted})
         found = [_outcome(row) for row in rows]
         return {o.intake: o for o in found if o.intake in wanted}
@@ -63,7 +63,7 @@ class OutcomeTables:
     async def outcomes_by_event(self, event_ids: Iterable[str]) -> Mapping[str, Sequence[Outcome]]:
         """Those recorded, by event."""
         found: dict[str, list[Outcome]] = defaultdict(list)
-        for row in await self._rows(f"SELECT {_OUTCOME} FROM outcomes WHERE event_id {_IN}", event_ids):
+        for row in await self._rows(f"SELECT {_OUTCOME} FROM router_outcomes WHERE event_id {_IN}", event_ids):
             outcome = _outcome(row)
             found[outcome.event_id].append(outcome)
         return found
@@ -82,7 +82,7 @@ class OutcomeTables:
 
     async def waiting_for(self, targets: Iterable[str]) -> Sequence[Waiting]:
         """What waits for any of the targets, oldest first."""
-        rows = await self._rows(f"SELECT {_WAITING} FROM waiting WHERE target {_IN} ORDER BY since, event_id", targets)
+        rows = await self._rows(f"SELECT {_WAITING} FROM router_waiting WHERE target {_IN} ORDER BY since, event_id", targets)
         return [_waiting(row) for row in rows]
 
     async def wait_no_more(self, waiting: Sequence[Waiting]) -> None:
@@ -92,38 +92,38 @@ class OutcomeTables:
 
     async def waiting_since(self, before: datetime, limit: int) -> Sequence[Waiting]:
         """What has waited since before a time."""
-        statement = f"SELECT {_WAITING} FROM waiting WHERE since < ? ORDER BY since LIMIT ?"
+        statement = f"SELECT {_WAITING} FROM router_waiting WHERE since < ? ORDER BY since LIMIT ?"
         rows = await self._database.read(lambda connection: connection.execute(statement, (spell(before), limit)).fetchall())
         return [_waiting(row) for row in rows]
 
     async def put_reference(self, desk_id: str, reference: str, conversation_id: str) -> None:
         """The first stands."""
-        statement = "INSERT INTO desk_references (desk_id, reference, conversation_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+        statement = "INSERT INTO router_desk_references (desk_id, reference, conversation_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
         await self._database.write(writing(statement, [(desk_id, reference, conversation_id)]))
 
     async def reference(self, desk_id: str, reference: str) -> str | None:
         """The conversation, None where it is not known yet."""
-        statement = "SELECT conversation_id FROM desk_references WHERE desk_id = ? AND reference = ?"
+        statement = "SELECT conversation_id FROM router_desk_references WHERE desk_id = ? AND reference = ?"
         row = await self._database.read(lambda connection: connection.execute(statement, (desk_id, reference)).fetchone())
         return row[0] if row else None
 
     async def suggest(self, suggestion: Suggestion) -> None:
         """Keep it unless one of its id is there."""
         row = (suggestion.link_id, suggestion.brand, text_of(suggestion.to_json()))
-        statement = "INSERT INTO suggestions (link_id, brand, doc) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+        statement = "INSERT INTO router_suggestions (link_id, brand, doc) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
         await self._database.write(writing(statement, [row]))
 
     async def suggestions(self, brands: frozenset[str] | None, after: str | None, limit: int) -> Sequence[Suggestion]:
         """A page, by link id."""
         brand = "" if brands is None else f" AND brand {_IN}"
         values = (after or "", *(() if brands is None else (ids_parameter(brands),)), limit)
-        statement = f"SELECT doc FROM suggestions WHERE link_id > ?{brand} ORDER BY link_id LIMIT ?"
+        statement = f"SELECT doc FROM router_suggestions WHERE link_id > ?{brand} ORDER BY link_id LIMIT ?"
         rows = await self._database.read(lambda connection: connection.execute(statement, values).fetchall())
         return [Suggestion.model_validate_json(doc) for (doc,) in rows]
 
     async def drop_suggestion(self, link_id: str) -> None:
         """Take it away."""
-        await self._database.write(writing("DELETE FROM suggestions WHERE link_id = ?", [(link_id,)]))
+        await self._database.write(writing("DELETE FROM router_suggestions WHERE link_id = ?", [(link_id,)]))
 
     async def _rows(self, statement: str, ids: Iterable[str]) -> list[sqlite3.Row]:
         parameter = ids_parameter(ids)

@@ -18,12 +18,12 @@ __all__ = ["StrandTables"]
 _IN = "IN (SELECT value FROM json_each(?))"
 _PAGE = 1000
 _COPY = (
-    "INSERT INTO strands (strand_id, owner, status, joins, version, doc) VALUES (?, ?, ?, ?, ?, ?)"
+    "INSERT INTO router_strands (strand_id, owner, status, joins, version, doc) VALUES (?, ?, ?, ?, ?, ?)"
     " ON CONFLICT (strand_id) DO UPDATE SET status = excluded.status, joins = excluded.joins, version = excluded.version,"
     " doc = excluded.doc WHERE version < excluded.version"
 )
 _SUMMARY = (
-    "INSERT INTO summaries (conversation_id, brand, status, joined, snoozed_until, active_at, channels, version, doc)"
+    "INSERT INTO router_summaries (conversation_id, brand, status, joined, snoozed_until, active_at, channels, version, doc)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (conversation_id) DO UPDATE SET status = excluded.status, joined = excluded.joined,"
     " snoozed_until = excluded.snoozed_until, active_at = excluded.active_at, channels = excluded.channels, version = excluded.version,"
     " doc = excluded.doc WHERE version = excluded.version - 1"
@@ -38,12 +38,12 @@ class StrandTables:
 
     async def strands(self, strand_ids: Iterable[str]) -> Mapping[str, Strand]:
         """The copies that there are."""
-        found = await self._strands(f"SELECT doc FROM strands WHERE strand_id {_IN}", strand_ids)
+        found = await self._strands(f"SELECT doc FROM router_strands WHERE strand_id {_IN}", strand_ids)
         return {s.strand_id: s for s in found}
 
     async def strands_of(self, owners: Iterable[str]) -> Sequence[Strand]:
         """The copies of all strands of these contacts."""
-        return await self._strands(f"SELECT doc FROM strands WHERE owner {_IN}", owners)
+        return await self._strands(f"SELECT doc FROM router_strands WHERE owner {_IN}", owners)
 
     async def _strands(self, statement: str, ids: Iterable[str]) -> list[Strand]:
         parameter = ids_parameter(ids)
@@ -58,7 +58,7 @@ class StrandTables:
     async def summaries(self, strand_ids: Iterable[str]) -> Mapping[str, Conversation]:
         """The summaries that there are."""
         parameter = ids_parameter(strand_ids)
-        statement = f"SELECT doc FROM summaries WHERE conversation_id {_IN}"
+        statement = f"SELECT doc FROM router_summaries WHERE conversation_id {_IN}"
         rows = await self._database.read(lambda connection: connection.execute(statement, (parameter,)).fetchall())
         found = [Conversation.model_validate_json(doc) for (doc,) in rows]
         return {c.conversation_id: c for c in found}
@@ -89,13 +89,13 @@ class StrandTables:
             clauses.append("(active_at, conversation_id) < (?, ?)")
             values += [spell(query.after[0]) or "", query.after[1]]
         where = " AND ".join(clauses)
-        statement = f"SELECT doc FROM summaries WHERE {where} ORDER BY active_at DESC, conversation_id DESC LIMIT ?"
+        statement = f"SELECT doc FROM router_summaries WHERE {where} ORDER BY active_at DESC, conversation_id DESC LIMIT ?"
         rows = await self._database.read(lambda connection: connection.execute(statement, (*values, query.limit)).fetchall())
         return [Conversation.model_validate_json(doc) for (doc,) in rows]
 
     async def snoozed_until(self, until: datetime, limit: int) -> Sequence[str]:
         """Ids of summaries that say snoozed and whose time has come."""
-        statement = "SELECT conversation_id FROM summaries WHERE snoozed_until <= ? LIMIT ?"
+        statement = "SELECT conversation_id FROM router_summaries WHERE snoozed_until <= ? LIMIT ?"
         rows = await self._database.read(lambda connection: connection.execute(statement, (spell(until), limit)).fetchall())
         return [i for (i,) in rows]
 
@@ -106,7 +106,7 @@ class StrandTables:
             after = last
             rows = await self._database.read(
                 lambda connection, after=after: connection.execute(  # type: ignore[misc]
-                    "SELECT strand_id FROM strands WHERE strand_id > ? ORDER BY strand_id LIMIT ?", (after, _PAGE)
+                    "SELECT strand_id FROM router_strands WHERE strand_id > ? ORDER BY strand_id LIMIT ?", (after, _PAGE)
                 ).fetchall()
             )
             if not rows:

@@ -135,7 +135,7 @@ class World:
         self.closed[message_id, strand.strand_id] += 1
         if strand.inbound_seq > as_of.get(strand.strand_id, -1):
             self.violations.append(f"resolve {message_id} closed {strand.strand_id} over a message that was not read")
-        if self._sql(f"SELECT 1 FROM entries WHERE filed = 1 AND message_id = '{message_id}'"):  # noqa: S608 - an id of ours
+        if self._sql(f"SELECT 1 FROM router_entries WHERE filed = 1 AND message_id = '{message_id}'"):  # noqa: S608 - an id of ours
             self.violations.append(f"resolve {message_id} closed {strand.strand_id} after it was answered")
 
     def _published(self, record: Record) -> None:
@@ -204,9 +204,9 @@ class World:
         """Look at everything and note what is wrong."""
         entries = {e.message_id: e for e in self._all("entries", EntryDocument, "WHERE filed = 1")}
         strands = {s.strand_id: s for s in self._all("strands", Strand)}
-        unfiled = self._sql("SELECT message_id FROM entries WHERE filed = 0")
+        unfiled = self._sql("SELECT message_id FROM router_entries WHERE filed = 0")
         self._require(not unfiled, f"claims left unfiled: {unfiled}")
-        self._require(not self._sql("SELECT owner FROM outbox"), "outboxes are not empty")
+        self._require(not self._sql("SELECT owner FROM router_outbox"), "outboxes are not empty")
         self._check_records(entries)
         for message_id, owners in self.decided.items():
             self._require(len(owners) == 1, f"{message_id} was decided {len(owners)} times")
@@ -221,7 +221,7 @@ class World:
             )
 
     def _check_records(self, entries: Mapping[str, EntryDocument]) -> None:
-        outcomes = {(i, n): o for i, n, o in self._sql("SELECT intake_id, intake_index, outcome FROM outcomes")}
+        outcomes = {(i, n): o for i, n, o in self._sql("SELECT intake_id, intake_index, outcome FROM router_outcomes")}
         for rec in self.recs.values():
             body = rec.body
             if isinstance(body, InboundEvent):
@@ -262,7 +262,7 @@ class World:
         answered = self.answers.get(command.command_id, entry.result)
         self._require(answered == entry.result, f"{command.command_id} was answered {answered}, stored {entry.result}")
         if command.command in {"LinkIdentity", "UnlinkIdentity"}:
-            history = [d for (d,) in self._sql("SELECT doc FROM edges")]
+            history = [d for (d,) in self._sql("SELECT doc FROM router_edges")]
             told = sum(d.count(f'"command_id":"{command.command_id}"') for d in history)
             self._require(told == 1, f"{command.command_id} stands {told} times in histories")
         if entry.kind == "resolve" and entry.result == "refused:not_open":
@@ -317,7 +317,7 @@ class World:
     def snapshot(self) -> dict[str, object]:
         """Everything stored, and the newest of everything published; for comparing."""
         tables = ("contacts", "edges", "outbox", "strands", "summaries", "entries", "entry_names", "outcomes", "waiting")
-        stored = {t: sorted(map(repr, self._sql(f"SELECT * FROM {t}"))) for t in tables}  # noqa: S608 - constants only
+        stored = {t: sorted(map(repr, self._sql(f"SELECT * FROM router_{t}"))) for t in tables}  # noqa: S608 - constants only
         return stored | {"published": {k: repr(v) for k, v in self.published.items()}, "outbound": sorted(self.outbound)}
 
     def _require(self, holds: bool, otherwise: str) -> None:
@@ -325,7 +325,7 @@ class World:
             self.violations.append(otherwise)
 
     def _all(self, table: str, model: type[M], where: str = "") -> list[M]:
-        return [model.model_validate_json(doc) for (doc,) in self._sql(f"SELECT doc FROM {table} {where}")]  # noqa: S608 - constants only
+        return [model.model_validate_json(doc) for (doc,) in self._sql(f"SELECT doc FROM router_{table} {where}")]  # noqa: S608 - constants only
 
     def _sql(self, statement: str) -> list[tuple[Any, ...]]:
         return finish(self.database.rows(statement))
