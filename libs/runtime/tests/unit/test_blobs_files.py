@@ -1,8 +1,6 @@
-"""Blobs as files: all or nothing, never outside their folder, and back from the trash when named (P6)."""
+"""Blobs as files: all or nothing, never outside their folder (P6)."""
 
 import os
-from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,6 @@ from hypothesis import strategies as st
 from threadline_runtime.blobs.files import FileBlobs
 from threadline_runtime.blobs.keys import attachment_key, check_key, raw_key, text_key
 from threadline_runtime.blobs.port import BlobMissing
-from threadline_runtime.blobs.sweep import Swept, sweep
 from threadline_runtime.errors import ConfigurationError, TransientError
 
 _SHA = "ab" * 32
@@ -56,8 +53,7 @@ async def test_half_written_files_of_a_crash_are_no_blobs(blobs: FileBlobs, tmp_
     half = tmp_path / "blobs" / ".writing" / "half"
     half.write_bytes(b"ha")
     os.utime(half, (0, 0))
-    again = FileBlobs.open(tmp_path / "blobs")
-    assert [blob.key async for blob in again.stored()] == []
+    FileBlobs.open(tmp_path / "blobs")
     assert list((tmp_path / "blobs" / ".writing").iterdir()) == []
 
 
@@ -96,49 +92,6 @@ def test_keys_of_each_kind() -> None:
             attachment_key(brand, sha)
 
 
-async def test_reads_look_in_the_trash_and_a_new_put_wins(blobs: FileBlobs) -> None:
-    await blobs.put("acme/x", b"old")
-    await blobs.trash("acme/x")
-    assert await blobs.get("acme/x") == b"old"
-    assert [blob.key async for blob in blobs.stored()] == []
-    await blobs.put("acme/x", b"new")
-    await blobs.restore("acme/x")
-    assert await blobs.get("acme/x") == b"new"
-    assert [blob.key async for blob in blobs.trashed()] == []
-    await blobs.delete("acme/x")
-    assert not await blobs.exists("acme/x")
-
-
-async def test_a_sweep_trashes_after_a_day_and_deletes_a_day_later_unless_named(blobs: FileBlobs) -> None:
-    """P6: an attachment that an entry names is never thrown away, also when it is named late."""
-    names = {"acme/named"}
-
-    async def named(keys: Collection[str]) -> Collection[str]:
-        return names & set(keys)
-
-    for key in ("acme/named", "acme/loose", "acme/late", "other/loose"):
-        await blobs.put(key, b"x")
-    now = datetime.now(UTC)
-    assert await sweep(blobs, "acme/", named, now) == Swept(0, 0, 0), "too young"
-    day_later = now + timedelta(days=1, minutes=1)
-    assert await sweep(blobs, "acme/", named, day_later) == Swept(2, 0, 0)
-    assert await blobs.exists("acme/loose"), "reads look in the trash"
-    assert await sweep(blobs, "acme/", named, day_later) == Swept(0, 0, 2)
-    assert not await blobs.exists("acme/loose")
-    assert await blobs.exists("acme/named")
-    assert await blobs.exists("other/loose")
-
-
-async def test_named_meanwhile_comes_back_from_the_trash(blobs: FileBlobs) -> None:
-    async def everything(keys: Collection[str]) -> Collection[str]:
-        return keys
-
-    await blobs.put("acme/late", b"x")
-    await blobs.trash("acme/late")
-    assert await sweep(blobs, "acme/", everything, datetime.now(UTC) + timedelta(days=2)) == Swept(0, 1, 0)
-    assert [blob.key async for blob in blobs.stored("acme/")] == ["acme/late"]
-
-
 async def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="cannot write blobs"):
@@ -153,3 +106,10 @@ async def test_a_full_disk_is_transient(blobs: FileBlobs, monkeypatch: pytest.Mo
     for step in (blobs.put("raw/x", b""), blobs.probe()):
         with pytest.raises(TransientError, match="disk full"):
             await step
+
+
+async def test_a_folder_that_was_taken_away_is_transient_and_no_missing_blob(blobs: FileBlobs, tmp_path: Path) -> None:
+    """P8: an unmounted disk pauses intake; as a missing blob it would be blamed on the record."""
+    (tmp_path / "blobs" / ".writing").rmdir()
+    with pytest.raises(TransientError):
+        await blobs.put("raw/x", b"")

@@ -1,6 +1,6 @@
 """Blobs as files below one folder: written beside, synced, renamed, and the folder synced, so that a power cut leaves all or nothing.
 
-Not here: keys (`keys`) and the decision to throw away (`sweep`).
+Not here: keys (`keys`), and throwing away: nothing does (ADR 0004).
 """
 
 import asyncio
@@ -9,14 +9,13 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
 from threadline_runtime.blobs.keys import check_key
-from threadline_runtime.blobs.port import BlobMissing, StoredBlob
+from threadline_runtime.blobs.port import BlobMissing
 from threadline_runtime.errors import ConfigurationError, TransientError
 from threadline_runtime.failpoints import failpoint
 
@@ -24,7 +23,6 @@ __all__ = ["FileBlobs"]
 
 T = TypeVar("T")
 _CHUNK = 256 * 1024
-_TRASH = "trash"
 _SCRATCH = ".writing"
 _ABANDONED_SECONDS = 86_400.0
 
@@ -82,37 +80,7 @@ class FileBlobs:
 
     async def exists(self, key: str) -> bool:
         """See the port."""
-        return await self._io(lambda: any(path.is_file() for path in self._places(key)))
-
-    async def stored(self, prefix: str = "") -> AsyncIterator[StoredBlob]:
-        """See the port."""
-        for blob in await self._io(lambda: list(_listed(self._root, prefix))):
-            if not blob.key.startswith(_TRASH + "/"):
-                yield blob
-
-    async def trashed(self) -> AsyncIterator[StoredBlob]:
-        """See the port."""
-        for blob in await self._io(lambda: list(_listed(self._root / _TRASH, ""))):
-            yield blob
-
-    async def trash(self, key: str) -> None:
-        """See the port; its age in the trash starts now."""
-        path, gone = self._places(key)
-        await self._io(lambda: _rename(path, gone, touch=True))
-
-    async def restore(self, key: str) -> None:
-        """See the port."""
-        path, gone = self._places(key)
-        await self._io(lambda: gone.unlink(missing_ok=True) if path.exists() else _rename(gone, path, touch=False))
-
-    async def delete(self, key: str) -> None:
-        """See the port."""
-        for path in self._places(key):
-            await self._io(lambda path=path: _remove(path))  # type: ignore[misc]
-
-    async def empty(self, key: str) -> None:
-        """See the port."""
-        await self._io(lambda: _remove(self._places(key)[1]))
+        return await self._io(self._path(key).is_file)
 
     async def probe(self) -> None:
         """See the port."""
@@ -127,21 +95,17 @@ class FileBlobs:
     def _path(self, key: str) -> Path:
         return self._root / check_key(key)
 
-    def _places(self, key: str) -> tuple[Path, Path]:
-        """Where it lies, and where in the trash."""
-        return self._path(key), self._root / _TRASH / check_key(key)
-
     def _find(self, key: str) -> Path:
-        for path in self._places(key):
-            if path.is_file():
-                return path
+        path = self._path(key)
+        if path.is_file():
+            return path
         raise BlobMissing("no blob lies under this key")
 
     def _write(self, target: Path, fill: Callable[[Path], None]) -> None:
         scratch = self._root / _SCRATCH / uuid4().hex
         try:
-            fill(scratch)
             _make_folder(target.parent)
+            fill(scratch)
             scratch.replace(target)
         finally:
             scratch.unlink(missing_ok=True)
@@ -151,12 +115,17 @@ class FileBlobs:
         """Run in a thread; an error of the disk is transient."""
         try:
             return await asyncio.to_thread(run)
-        except FileNotFoundError as error:
-            raise BlobMissing("no blob lies under this key") from error
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 raise TransientError(f"disk full: free space for {self._root}") from error
             raise TransientError(f"blobs in {self._root}: {error.strerror}") from error
+
+
+def _remove_if_older(path: Path, moment: float) -> None:
+    # Whoever writes it may finish at any moment, and then it is gone from here.
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_mtime < moment:
+            path.unlink()
 
 
 def _write_bytes(path: Path, data: bytes) -> None:
@@ -179,30 +148,6 @@ def _move(source: Path, target: Path) -> None:
         os.fsync(written.fileno())
 
 
-def _rename(source: Path, target: Path, *, touch: bool) -> None:
-    if not source.exists():
-        return
-    if touch:
-        os.utime(source)
-    _make_folder(target.parent)
-    source.replace(target)
-    _sync_folder(target.parent)
-    _sync_folder(source.parent)
-
-
-def _remove_if_older(path: Path, moment: float) -> None:
-    # Whoever writes it may finish at any moment, and then it is gone from here.
-    with contextlib.suppress(FileNotFoundError):
-        if path.stat().st_mtime < moment:
-            path.unlink()
-
-
-def _remove(path: Path) -> None:
-    if path.exists():
-        path.unlink()
-        _sync_folder(path.parent)
-
-
 def _make_folder(folder: Path) -> None:
     """Make a folder and each that is missing above it, each entry durable."""
     if folder.is_dir():
@@ -218,14 +163,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _listed(root: Path, prefix: str) -> Iterator[StoredBlob]:
-    for folder, folders, names in os.walk(root):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            path = Path(folder) / name
-            key = path.relative_to(root).as_posix()
-            if key.startswith(prefix):
-                status = path.stat()
-                yield StoredBlob(key, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))

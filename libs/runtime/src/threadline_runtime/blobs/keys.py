@@ -8,7 +8,7 @@ import re
 __all__ = ["RESERVED_BRANDS", "attachment_key", "check_key", "raw_key", "text_key"]
 
 RESERVED_BRANDS = frozenset({"raw", "text", "trash"})
-"""Brands may not have these names: their attachments would lie among other blobs."""
+"""Brands may not have these names: their attachments would lie among other blobs (`trash` is for the erasure to come)."""
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
