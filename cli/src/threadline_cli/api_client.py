@@ -79,7 +79,7 @@ class ApiClient:
         except httpx.TransportError as error:
             raise ConfigurationError(f"cannot reach {self._url} ({error}): is `threadline up` running there? (--url)") from None
         if response.is_error:
-            raise _refusal(response)
+            raise _refusal(self._url, response)
         try:
             body = response.json()
         except ValueError:
@@ -89,23 +89,25 @@ class ApiClient:
         return body
 
 
-def _refusal(response: httpx.Response) -> ConfigurationError | NoAnswerError:
-    told = _problem(response)
+def _refusal(url: str, response: httpx.Response) -> ConfigurationError | NoAnswerError:
     if response.status_code == httpx.codes.UNAUTHORIZED:
         return ConfigurationError("the API key is not valid: check --api-key or THREADLINE_API_KEY")
+    told = _problem(response)
+    status = f"{response.status_code} {response.reason_phrase}"
+    if told is None and response.is_client_error:
+        return ConfigurationError(f"{url} does not answer like Threadline's API ({status}): check --url")
     if response.status_code == httpx.codes.FORBIDDEN:
         return ConfigurationError(f"this API key may not do that: {told}")
-    return NoAnswerError(told)
+    return NoAnswerError(told or status)
 
 
-def _problem(response: httpx.Response) -> str:
-    """What a problem document says (RFC 9457), or the bare status."""
-    status = f"{response.status_code} {response.reason_phrase}"
+def _problem(response: httpx.Response) -> str | None:
+    """What a problem document says (RFC 9457); None where it is none."""
     try:
         problem = response.json()
     except ValueError:
-        return status
+        return None
     if not isinstance(problem, dict):
-        return status
+        return None
     said = [str(problem[name]) for name in ("title", "detail") if problem.get(name)]
-    return ": ".join(said) or status
+    return ": ".join(said) or None

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
 from rich.align import Align
@@ -16,12 +17,22 @@ from threadline_events.timeline import Conversation, Entry
 
 from threadline_cli.output import JsonObject, table
 
-__all__ = ["conversation_table", "entry_bubble", "explanation_tree", "local_time", "safe", "timeline_lines"]
+__all__ = ["Listed", "conversation_table", "entry_bubble", "explanation_tree", "local_time", "safe", "timeline_lines"]
 
 _STATUS_STYLE = {"open": "green", "snoozed": "yellow", "resolved": "dim"}
 _STATE_STYLE = {"failed": "bold red", "uncertain": "bold yellow", "sent": "green", "delivered": "green", "read": "cyan"}
 _BORDER = {"inbound": "cyan", "outbound": "green", "internal": "yellow"}
-_WIDEST_BUBBLE = 76
+_DEEDS = {
+    "resolve": "resolved the conversation",
+    "reopen": "opened the conversation again",
+    "snooze": "snoozed the conversation",
+    "assign": "took the assignment back",
+    "link": "linked two addresses to one customer",
+    "unlink": "took a link between two addresses back",
+    "retry": "sent a message again",
+    "confirm": "confirmed that a message arrived",
+}
+_WIDEST_BUBBLE, _FRAME = 76, 6
 
 
 def local_time(moment: datetime, zone: tzinfo | None = None) -> str:
@@ -34,7 +45,15 @@ def safe(text: str) -> str:
     return "".join(character if character in "\n\t" or character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-def conversation_table(conversations: Sequence[Conversation], zone: tzinfo | None = None) -> Table:
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A conversation in a list, and the name or address of whom it is with."""
+
+    conversation: Conversation
+    customer: str
+
+
+def conversation_table(listed: Sequence[Listed], zone: tzinfo | None = None) -> Table:
     """One row a conversation."""
     rows = [
         (
@@ -43,13 +62,15 @@ def conversation_table(conversations: Sequence[Conversation], zone: tzinfo | Non
             local_time(each.last_activity_at, zone),
             each.brand,
             ", ".join(each.channels),
+            safe(one.customer),
             safe(each.subject or "(no subject)"),
             safe(each.assignee or ""),
         )
-        for each in conversations
+        for one in listed
+        for each in (one.conversation,)
     ]
-    columns = ["conversation", "status", "last activity", "brand", "channels", "subject", "assignee"]
-    return table(columns, rows, whole=columns[:4])
+    columns = ["conversation", "status", "last activity", "brand", "channels", "customer", "subject", "assignee"]
+    return table(columns, rows, whole=columns[:3])
 
 
 def timeline_lines(entries: Iterable[Entry], *, width: int, zone: tzinfo | None = None) -> Iterator[RenderableType]:
@@ -73,15 +94,16 @@ def _topic(entry: Entry) -> str:
 def entry_bubble(entry: Entry, *, width: int, zone: tzinfo | None = None, with_subject: bool = True) -> RenderableType:
     """One entry: who and when above, what was said within, the state below."""
     if entry.direction == "internal" and entry.kind != "note":
-        return Align.center(Text(f"{_said(entry)} · {_clock(entry, zone)}", style="dim"))
+        return Align.center(Text(f"{_name(entry)} {_deed(entry)} · {_clock(entry, zone)}", style="dim"))
+    broad = max(20, min(_WIDEST_BUBBLE, width * 4 // 5))
     panel = Panel(
         Group(*_contents(entry, with_subject=with_subject)),
         title=_heading(entry, zone),
         title_align="left",
-        subtitle=_footing(entry),
+        subtitle=_footing(entry, broad - _FRAME),
         subtitle_align="right",
         border_style=_BORDER[entry.direction],
-        width=max(20, min(_WIDEST_BUBBLE, width * 4 // 5)),
+        width=broad,
     )
     return Align(panel, {"inbound": "left", "outbound": "right"}.get(entry.direction, "center"))  # type: ignore[arg-type]
 
@@ -95,20 +117,30 @@ def _said(entry: Entry) -> str:
     return safe(text.strip())
 
 
+def _name(entry: Entry) -> str:
+    return safe(entry.author.display_name or entry.author.identity)
+
+
+def _deed(entry: Entry) -> str:
+    if entry.kind == "assign" and entry.text:
+        return f"assigned this to {safe(entry.text)}"
+    return _DEEDS.get(entry.kind, entry.kind)
+
+
 def _heading(entry: Entry, zone: tzinfo | None) -> Text:
-    name = entry.author.display_name or entry.author.identity
-    heading = Text(safe(name), style="bold")
+    heading = Text(_name(entry), style="bold")
     heading.append(f" · {entry.channel if entry.kind != 'note' else 'note'} · {_clock(entry, zone)}", style="not bold dim")
     if entry.direction == "inbound" and not entry.verified:
         heading.append(" · unverified", style="not bold yellow")
     return heading
 
 
-def _footing(entry: Entry) -> Text | None:
-    if not entry.state or entry.direction != "outbound":
-        return None
-    reason = f": {safe(entry.state_reason)}" if entry.state_reason else ""
-    return Text(f"{entry.state}{reason}", style=_STATE_STYLE.get(entry.state, "dim"))
+def _footing(entry: Entry, room: int) -> Text:
+    """The id, which `explain` and `reply --in-reply-to` take, and what became of an answer; half an id would only mislead."""
+    state = entry.state if entry.state and entry.direction == "outbound" else ""
+    shown = [part for part in (Text(entry.message_id, style="dim"), Text(state, style=_STATE_STYLE.get(state, "dim"))) if part]
+    whole = Text(" · ", style="dim").join(shown)
+    return whole if whole.cell_len <= room else Text(state, style=_STATE_STYLE.get(state, "dim"))
 
 
 def _contents(entry: Entry, *, with_subject: bool) -> Iterator[Text]:
@@ -124,12 +156,14 @@ def _contents(entry: Entry, *, with_subject: bool) -> Iterator[Text]:
         yield Text(f"📎 {safe(attachment.file_name or attachment.media_type)} ({attachment.size or 0:,} bytes)", style="dim")
     if entry.edited_at:
         yield Text("edited", style="dim")
+    if entry.direction == "outbound" and entry.state_reason:
+        yield Text(f"{entry.state}: {safe(entry.state_reason)}", style=_STATE_STYLE.get(entry.state or "", "dim"))
 
 
 def explanation_tree(message_id: str, told: JsonObject) -> Tree:
-    """What `explain` answers, as a tree that follows its own shape."""
+    """What `explain` answers, as a tree that follows its own shape; each rule is one line."""
     tree = Tree(f"[bold]{escape(message_id)}[/bold]", guide_style="dim")
-    _grow(tree, told)
+    _grow(tree, {name: value for name, value in told.items() if name != "message_id"})
     return tree
 
 
@@ -143,6 +177,11 @@ def _grow(branch: Tree, value: object) -> None:
 
 
 def _hang(branch: Tree, name: str, value: object) -> None:
+    if isinstance(value, Mapping) and "rule" in value:
+        mark = "[green]✓[/green]" if value.get("decided") else "[dim]·[/dim]"
+        saw = f" [dim]{escape(safe(str(value['saw'])))}[/dim]" if value.get("saw") else ""
+        branch.add(f"{mark} {escape(safe(str(value['rule'])))}{saw}")
+        return
     if isinstance(value, Mapping | list):
         if value:
             _grow(branch.add(f"[cyan]{escape(name)}[/cyan]"), value)

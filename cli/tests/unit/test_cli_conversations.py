@@ -12,7 +12,7 @@ from threadline_cli.api_client import ApiClient
 from threadline_cli.failures import NoAnswerError
 from threadline_cli.output import print_table, table
 from threadline_events.inbound import Attachment
-from threadline_events.timeline import Entry, EntryAuthor
+from threadline_events.timeline import Conversation, Entry, EntryAuthor
 from threadline_runtime.errors import ConfigurationError
 
 URL = "http://127.0.0.1:8080"
@@ -88,6 +88,7 @@ def test_a_reply_carries_its_idempotency_key_and_no_absent_fields() -> None:
         (httpx.Response(403, json={"title": "Forbidden", "detail": "needs scope reply"}), ConfigurationError, "needs scope reply"),
         (httpx.Response(404, json={"title": "Not found", "detail": "no such conversation"}), NoAnswerError, "no such conversation"),
         (httpx.Response(502, text="<html>"), NoAnswerError, "502"),
+        (httpx.Response(404, text="Not Found"), ConfigurationError, "check --url"),
         (httpx.Response(200, text="<html>"), ConfigurationError, "check --url"),
     ],
 )
@@ -113,9 +114,54 @@ def test_a_timeline_reads_in_bubbles_with_day_dividers() -> None:
     assert "unverified" in text
     assert "photo.png (1,234 bytes)" in text
     assert "failed: 550 no such user" in text
+    assert "m_2 · failed" in text
     left = next(line for line in text.splitlines() if "Ann Lee" in line)
     right = next(line for line in text.splitlines() if "Support" in line)
     assert left.index("Ann") < right.index("Support")
+
+
+def test_a_long_reason_is_told_to_its_end() -> None:
+    reason = "refused by policy (550 5.7.1): see that the account may send as its address, and its SPF, DKIM and DMARC"
+    text = drawn(entry(direction="outbound", state="failed", state_reason=reason))
+    assert "DMARC" in text
+
+
+def test_an_id_is_shown_whole_or_not_at_all() -> None:
+    console = Console(width=40, record=True, file=io.StringIO())
+    for line in rendering.timeline_lines([entry(message_id="m_" + "a" * 26)], width=40, zone=UTC):
+        console.print(line)
+    assert "aaaa" not in console.export_text()
+
+
+def test_what_an_agent_did_reads_as_a_sentence() -> None:
+    sam = EntryAuthor(identity="key:1", display_name="Sam", role="agent")
+    text = drawn(
+        entry(direction="internal", kind="retry", text=None, author=sam), entry(direction="internal", kind="assign", text="Kim", author=sam)
+    )
+    assert "Sam sent a message again · 09:00" in text
+    assert "Sam assigned this to Kim · 09:00" in text
+
+
+def test_a_list_names_the_customer(capsys: pytest.CaptureFixture[str]) -> None:
+    at = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+    talk = Conversation(
+        conversation_id="c_1", brand="acme", contact_id="p_1", status="open", opened_at=at, last_activity_at=at, as_of="x", version=1
+    )
+    print_table(rendering.conversation_table([rendering.Listed(talk, "Ann \x1b[2JLee")], UTC))
+    (_, row) = capsys.readouterr().out.splitlines()
+    assert "Ann \N{REPLACEMENT CHARACTER}[2JLee" in row
+
+
+def test_an_explanation_is_one_line_a_rule() -> None:
+    told = {
+        "message_id": "m_1",
+        "rules": [{"rule": "answers an earlier mail", "saw": "m_0", "decided": True}, {"rule": "author", "saw": "", "decided": False}],
+    }
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(rendering.explanation_tree("m_1", told))
+    text = console.export_text()
+    assert "✓ answers an earlier mail m_0" in text
+    assert "· author" in text
 
 
 def test_a_customers_words_cannot_steer_the_terminal() -> None:

@@ -2,8 +2,8 @@
 
 import sys
 import uuid
-from collections.abc import Iterable
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Literal
 from urllib.parse import quote
 
 import typer
@@ -12,7 +12,7 @@ from threadline_events.timeline import Conversation, Entry
 from threadline_cli.api_client import DEFAULT_URL, ApiClient
 from threadline_cli.options import ApiKeyOption, JsonOption, UrlOption, example
 from threadline_cli.output import JsonObject, notes, print_json_line, print_table, say, screen
-from threadline_cli.rendering import conversation_table, explanation_tree, timeline_lines
+from threadline_cli.rendering import Listed, conversation_table, explanation_tree, timeline_lines
 
 __all__ = ["register"]
 
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 
 def conversations(
-    status: Annotated[str | None, typer.Option(help="open, snoozed or resolved.")] = None,
+    status: Annotated[Literal["open", "snoozed", "resolved"] | None, typer.Option(help="Only in this status.")] = None,
     brand: Annotated[str | None, typer.Option(help="Only this brand.")] = None,
     channel: Annotated[str | None, typer.Option(help="Only with this channel.")] = None,
     search: Annotated[str | None, typer.Option("--search", "-q", metavar="WORDS", help="Search in subjects, texts and addresses.")] = None,
@@ -49,7 +49,7 @@ def conversations(
         if as_json:
             _print_lines(found)
             return
-        rows = [Conversation.model_validate(item) for item in found]
+        rows = [Listed(Conversation.model_validate(item), _customer(item)) for item in found]
     if rows:
         print_table(conversation_table(rows))
     else:
@@ -120,6 +120,13 @@ def explain(
         print_json_line(told)
         return
     screen().print(explanation_tree(message_id, told))
+
+
+def _customer(item: JsonObject) -> str:
+    contact = item.get("contact")
+    if not isinstance(contact, Mapping):
+        return ""
+    return str(contact.get("display_name") or str(contact.get("identity") or "").partition(":")[2])
 
 
 def _segment(identifier: str) -> str:
