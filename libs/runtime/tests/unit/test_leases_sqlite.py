@@ -31,3 +31,15 @@ async def test_a_process_that_ends_gives_up_what_it_held() -> None:
     assert not await first.is_held(lease)
     assert (await store.look("mailbox")).beat is None
     assert await Leases(store, "b", Clock(0)).attempt("mailbox")
+
+
+async def test_a_process_that_starts_looks_for_the_dead() -> None:
+    """The beats of killed processes do not pile up."""
+    store = await _store()
+    await store.beat("killed", 7)
+    beating = asyncio.create_task(Leases(store, "up", Clock(0), sole=True).run())
+    async with asyncio.timeout(5):
+        while "killed" in await store.beats():
+            pass
+    beating.cancel()
+    await asyncio.gather(beating, return_exceptions=True)

@@ -4,7 +4,8 @@ Not here: what is done under a lease. Its writes carry the token, so whoever was
 """
 
 import asyncio
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -16,6 +17,8 @@ from threadline_runtime.leases.port import Lease, LeaseStore, Sighting
 __all__ = ["BEAT_SECONDS", "Leases"]
 
 BEAT_SECONDS = 3.0
+_BEATS_A_LOOK = 200
+"""Ten minutes between two looks for processes that ended without a word."""
 _LOOK_SECONDS = 4.0
 _ANSWER_SECONDS = 2.0
 _SILENT_SECONDS = 20.0
@@ -48,13 +51,16 @@ class Leases:
         self._watched: dict[str, _Watched] = {}
         self._held: dict[str, Lease] = {}
         self._beat = 0
+        self._last_look: Mapping[str, int] = {}
 
     async def run(self) -> None:
         """Raise the beat until cancelled, then give up what is held; runs beside everything that holds leases."""
         try:
-            while True:
+            for round_number in itertools.count():
                 try:
                     await self.raise_beat()
+                    if round_number % _BEATS_A_LOOK == 0:
+                        await self.bury_dead()
                 except TransientError as error:
                     _log.warning("beat not written", error_class=type(error).__name__)
                 await asyncio.sleep(BEAT_SECONDS)
@@ -65,6 +71,14 @@ class Leases:
         """Show once that this process is alive."""
         self._beat += 1
         await self._store.beat(self._holder, self._beat)
+
+    async def bury_dead(self) -> None:
+        """Remove the beats that have not moved since the last look, which is minutes ago. Whoever lives all the same just beats again."""
+        seen = await self._store.beats()
+        for holder, beat in seen.items():
+            if holder != self._holder and (self._sole or self._last_look.get(holder) == beat):
+                await self._store.silence(holder)
+        self._last_look = seen
 
     async def hold(self, name: str) -> Lease:
         """Wait until the lease is ours."""

@@ -3,6 +3,7 @@
 Not here: when a lease counts as free (`leases`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,7 +35,11 @@ class LeaseStore(Protocol):
         ...
 
     async def silence(self, holder: str) -> None:
-        """Remove the beat of a process that ends."""
+        """Remove the beat of a process that ends, or has ended."""
+        ...
+
+    async def beats(self) -> Mapping[str, int]:
+        """The beats of all processes, by holder."""
         ...
 
     async def look(self, name: str) -> Sighting:

@@ -1,6 +1,7 @@
 """Leases on SQLite; each write touches one row, as on any store."""
 
 import sqlite3
+from collections.abc import Mapping
 
 from threadline_runtime.leases.port import Lease, Sighting
 from threadline_runtime.sqlite import SqliteDatabase
@@ -31,6 +32,10 @@ class SqliteLeaseStore:
     async def silence(self, holder: str) -> None:
         """See the port."""
         await self._database.write(lambda connection: connection.execute("DELETE FROM runtime_beats WHERE holder = ?", (holder,)).rowcount)
+
+    async def beats(self) -> Mapping[str, int]:
+        """See the port."""
+        return await self._database.read(lambda connection: dict(connection.execute("SELECT holder, beat FROM runtime_beats").fetchall()))
 
     async def look(self, name: str) -> Sighting:
         """See the port."""

@@ -29,7 +29,8 @@ class _Slow:
 
     def __init__(self, store: LeaseStore, clock: Clock, seconds: float) -> None:
         self._store, self._clock, self._seconds = store, clock, seconds
-        self.beat, self.silence, self.take, self.release = store.beat, store.silence, store.take, store.release
+        self.beat, self.beats, self.silence = store.beat, store.beats, store.silence
+        self.take, self.release = store.take, store.release
 
     async def look(self, name: str) -> Sighting:
         sighting = await self._store.look(name)
@@ -41,7 +42,8 @@ class _Away:
     """A store that does not answer when a lease is given up."""
 
     def __init__(self, store: LeaseStore) -> None:
-        self.beat, self.silence, self.take, self.look = store.beat, store.silence, store.take, store.look
+        self.beat, self.beats, self.silence = store.beat, store.beats, store.silence
+        self.take, self.look = store.take, store.look
 
     async def release(self, lease: Lease) -> None:
         raise TransientError(f"the store is away: {lease.name}")
@@ -154,3 +156,36 @@ class LeaseSuite(ABC):
         """P9: after a kill -9, `up` goes on without waiting, under a new token."""
         await Leases(store, "before the crash", Clock(0)).attempt("mailbox")
         assert await Leases(store, "after", Clock(0), sole=True).attempt("mailbox") == Lease("mailbox", "after", 2)
+
+    async def test_the_beats_of_the_dead_are_removed_and_those_of_the_living_stay(self, store: LeaseStore) -> None:
+        """Killed processes leave a beat each; who has not beaten between two looks, minutes apart, has ended."""
+        alive, dead, looking = (Leases(store, name, Clock(0)) for name in ("alive", "dead", "looking"))
+        for leases in (alive, dead, looking):
+            await leases.raise_beat()
+        await looking.bury_dead()
+        assert set(await store.beats()) == {"alive", "dead", "looking"}
+        await alive.raise_beat()
+        await looking.bury_dead()
+        assert await store.beats() == {"alive": 2, "looking": 1}
+
+    async def test_the_sole_process_knows_all_others_dead(self, store: LeaseStore) -> None:
+        """P9: `up` removes what its killed predecessors left at its first look."""
+        await Leases(store, "before the crash", Clock(0)).raise_beat()
+        after = Leases(store, "after", Clock(0), sole=True)
+        await after.raise_beat()
+        await after.bury_dead()
+        assert set(await store.beats()) == {"after"}
+
+    async def test_who_was_buried_alive_keeps_its_lease(self, store: LeaseStore) -> None:
+        """A process that was stopped for minutes and goes on writes its beat again before anybody has watched it long enough."""
+        clock = Clock(0)
+        slow, looking = Leases(store, "slow", Clock(0)), Leases(store, "looking", clock)
+        lease = await slow.attempt("mailbox")
+        assert lease is not None
+        await looking.bury_dead()
+        await looking.bury_dead()
+        for second in range(0, 40, 4):
+            clock.time = float(second)
+            assert await looking.attempt("mailbox") is None
+            await slow.raise_beat()
+        assert await slow.is_held(lease)
