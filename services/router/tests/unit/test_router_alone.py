@@ -10,6 +10,7 @@ SETTINGS = {
     "THREADLINE_BUS__URL": "sqlite:///bus.db",
     "THREADLINE_DATABASE__URL": "sqlite:///threadline.db",
     "THREADLINE_BLOBS__URL": "file:///tmp/none",
+    "THREADLINE_OPS__PORT": "0",
 }
 
 
