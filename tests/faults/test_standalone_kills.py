@@ -93,9 +93,10 @@ def places() -> list[str]:
 
 
 def kill_at(up: Standalone, name: str) -> bool:
-    """Start it so that it dies there; whether it did."""
+    """Start it so that it dies there (`name@3`: at the third passing); whether it did."""
     up.kill()
-    up.env = {"THREADLINE_TEST_BUILD": "1", "THREADLINE_FAILPOINTS": f"{name}=kill"}
+    place, _, passing = name.partition("@")
+    up.env = {"THREADLINE_TEST_BUILD": "1", "THREADLINE_FAILPOINTS": f"{place}=kill@{passing or 1}"}
     up.start(wait=False)
     died = up.dies_by_its_own_hand(within=30)
     up.kill()

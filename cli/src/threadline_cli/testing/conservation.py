@@ -3,14 +3,18 @@
 Nothing acknowledged may be lost, doubled, filed under another person, or sent twice other than as a counted repeat.
 """
 
+import asyncio
 import email
 import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from threadline_events.timeline import Entry
+from threadline_events import topics
+from threadline_events.timeline import Entry, EntryChanged, parse_timeline_change
+from threadline_runtime.opening import open_bus
 from threadline_runtime.testing.fake_smtp import FakeSmtp
 
 from threadline_cli.testing.load import History
@@ -37,6 +41,8 @@ class Books:
     """Held for a person, as mail's policy says after a repeat whose outcome is unknown, too."""
     unsent: list[str] = field(default_factory=list)
     unsettled: list[str] = field(default_factory=list)
+    unpublished: list[str] = field(default_factory=list)
+    """Entries whose present version no reader of the timeline topic was ever told of."""
     sent_twice: list[str] = field(default_factory=list)
     repeats: int = 0
     dead_letters: int = 0
@@ -47,7 +53,7 @@ class Books:
     @property
     def balanced(self) -> bool:
         """Whether nothing is lost, doubled, misfiled or sent twice, and the audit agrees."""
-        wrong = (self.lost, self.doubled, self.misfiled, self.unsent, self.unsettled, self.sent_twice)
+        wrong = (self.lost, self.doubled, self.misfiled, self.unsent, self.unsettled, self.unpublished, self.sent_twice)
         return not any(wrong) and self.dead_letters == self.poisoned and self.audit_status == 0
 
     def __str__(self) -> str:
@@ -56,11 +62,12 @@ class Books:
             f"acknowledged {self.acknowledged}, stored {self.stored}, lost {len(self.lost)}, doubled {len(self.doubled)}, "
             f"misfiled {len(self.misfiled)}; replies accepted {self.accepted}, sent {self.sent}, uncertain {self.uncertain}, "
             f"unsent {len(self.unsent)}, unsettled {len(self.unsettled)}, "
+            f"unpublished {len(self.unpublished)}, "
             f"sent twice {len(self.sent_twice)}, counted repeats {self.repeats}; "
             f"dead letters {self.dead_letters} of {self.poisoned}; "
             f"audit {self.audit_status}"
         )
-        wrong = [*self.lost, *self.doubled, *self.misfiled, *self.unsent, *self.unsettled, *self.sent_twice]
+        wrong = [*self.lost, *self.doubled, *self.misfiled, *self.unsent, *self.unsettled, *self.unpublished, *self.sent_twice]
         return "\n  ".join([line, *wrong[:20], *([self.audit] if self.audit_status else [])])
 
 
@@ -87,12 +94,30 @@ def balance(up: Standalone, history: History, sink: FakeSmtp) -> Books:
                 outbound[token].append(entry)
     _balance_mails(books, history, inbound)
     _balance_replies(books, history, outbound, sink, up)
+    told = asyncio.run(_told(up.data))
+    books.unpublished = [
+        f"entry {e.message_id} stands at {e.version}, told {told.get(e.message_id)}" for e in entries if told.get(e.message_id) != e.version
+    ]
     letters = threadline("dlq", "list", "--json", "--data", str(up.data)).stdout.splitlines()
     # A kill between the dead letter and the commit sets the same record aside again.
     books.dead_letters = len({json.loads(line)["reference"] for line in letters})
     books.poisoned = history.poisoned
     books.audit_status, books.audit = audit_says(up)
     return books
+
+
+async def _told(data: Path) -> Mapping[str, int]:
+    """The highest version of each entry on the timeline topic."""
+    bus = await open_bus(f"sqlite:///{data.absolute() / 'bus.db'}", version="test")
+    told: dict[str, int] = {}
+    try:
+        async for record in bus.read(topics.TIMELINE):
+            change = parse_timeline_change(record.value or b"")
+            if isinstance(change, EntryChanged):
+                told[change.entry.message_id] = max(change.version, told.get(change.entry.message_id, 0))
+    finally:
+        await bus.close()
+    return told
 
 
 def _balance_mails(books: Books, history: History, inbound: Mapping[tuple[str, str], list[Entry]]) -> None:
