@@ -10,7 +10,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from threadline_events import topics
 from threadline_events.timeline import Entry, EntryChanged, parse_timeline_change
@@ -94,8 +93,9 @@ def balance(up: Standalone, history: History, sink: FakeSmtp) -> Books:
                 outbound[token].append(entry)
     _balance_mails(books, history, inbound)
     _balance_replies(books, history, outbound, sink, up)
-    told = asyncio.run(_told(up.data))
-    books.unpublished = [
+    told = asyncio.run(_told(f"sqlite:///{up.data.absolute() / 'bus.db'}"))
+    stale = [e for e in entries if told.get(e.message_id) != e.version]
+    books.unpublished = [f"entry {e.message_id} stands at {e.version}, told {told.get(e.message_id)}" for e in stale]
         f"entry {e.message_id} stands at {e.version}, told {told.get(e.message_id)}" for e in entries if told.get(e.message_id) != e.version
     ]
     letters = threadline("dlq", "list", "--json", "--data", str(up.data)).stdout.splitlines()
@@ -106,9 +106,9 @@ def balance(up: Standalone, history: History, sink: FakeSmtp) -> Books:
     return books
 
 
-async def _told(data: Path) -> Mapping[str, int]:
+async def _told(url: str) -> Mapping[str, int]:
     """The highest version of each entry on the timeline topic."""
-    bus = await open_bus(f"sqlite:///{data.absolute() / 'bus.db'}", version="test")
+    bus = await open_bus(url, version="test")
     told: dict[str, int] = {}
     try:
         async for record in bus.read(topics.TIMELINE):
