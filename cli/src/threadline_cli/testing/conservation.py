@@ -96,8 +96,6 @@ def balance(up: Standalone, history: History, sink: FakeSmtp) -> Books:
     told = asyncio.run(_told(f"sqlite:///{up.data.absolute() / 'bus.db'}"))
     stale = [e for e in entries if told.get(e.message_id) != e.version]
     books.unpublished = [f"entry {e.message_id} stands at {e.version}, told {told.get(e.message_id)}" for e in stale]
-        f"entry {e.message_id} stands at {e.version}, told {told.get(e.message_id)}" for e in entries if told.get(e.message_id) != e.version
-    ]
     letters = threadline("dlq", "list", "--json", "--data", str(up.data)).stdout.splitlines()
     # A kill between the dead letter and the commit sets the same record aside again.
     books.dead_letters = len({json.loads(line)["reference"] for line in letters})
