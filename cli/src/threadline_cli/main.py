@@ -50,7 +50,8 @@ def create_app(verbs: Iterable[str] = VERBS) -> typer.Typer:
             typer.echo(f"threadline {VERSION}")
             raise typer.Exit
         if config is not None:
-            context.default_map = {verb: {"config": str(config)} for verb in VERBS}
+            given = {"config": str(config)}
+            context.default_map = {verb: given | {"create": given} for verb in VERBS}  # `keys create` is one level deeper
         if context.invoked_subcommand is None:
             typer.echo(context.get_help())
 

@@ -21,10 +21,9 @@ def folder_settings(data: Path) -> Settings:
 
 
 @asynccontextmanager
-async def opened_database(settings: Settings, *, must_exist: bool = True) -> AsyncIterator[SqliteDatabase]:
+async def opened_database(settings: Settings) -> AsyncIterator[SqliteDatabase]:
     """The database while the context lasts; raises ConfigurationError where there is none yet."""
-    if must_exist:
-        _require(settings.database.url, "THREADLINE_DATABASE__URL")
+    _require(settings.database.url, "THREADLINE_DATABASE__URL")
     database = open_database(settings.database.url)
     try:
         yield database

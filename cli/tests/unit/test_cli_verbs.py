@@ -44,11 +44,12 @@ def test_a_question_to_the_api_does_not_wait_for_the_services() -> None:
         (["check"], {"THREADLINE_CONFIG": "/none/env.yaml"}, "/none/env.yaml"),
         (["-c", "/none/before.yaml", "check"], {"THREADLINE_CONFIG": "/none/env.yaml"}, "/none/before.yaml"),
         (["-c", "/none/before.yaml", "check", "--config", "/none/after.yaml"], {}, "/none/after.yaml"),
+        (["-c", "/", "keys", "create"], {}, "/"),
     ],
 )
 def test_the_nearest_word_names_the_configuration(
     arguments: list[str], env: dict[str, str], read: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    ended = CliRunner().invoke(create_app(["check"]), arguments, env={"THREADLINE_CONFIG": None, **env})
+    ended = CliRunner().invoke(create_app(["check", "keys"]), arguments, env={"THREADLINE_CONFIG": None, **env})
     assert str(ended.exception).startswith(f"cannot read {read}:")

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 from threadline_runtime.configuration.configuration import load_configuration
+from threadline_runtime.errors import ConfigurationError
+from threadline_runtime.http import HttpServer
 from threadline_runtime.logging import configure_logging
 from threadline_runtime.settings import HttpSettings, LogSettings, OpsSettings, Settings
 
@@ -23,6 +25,7 @@ __all__ = ["register"]
 
 _WATCHED_PAUSE, _TEST_PAUSE = 1.5, 0.0
 _PATIENCE_SECONDS = 60.0
+_USUAL_PORT = 8080
 
 
 def register(app: typer.Typer) -> None:
@@ -32,14 +35,34 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     host: Annotated[str, typer.Option(help="Where the page and the API listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port of the page and the API; 0 takes a free one.", min=0, max=65535)] = 8080,
+    port: Annotated[
+        int | None,
+        typer.Option(help="Port of the page and the API; 0 takes a free one.", min=0, max=65535, show_default="8080, else a free one"),
+    ] = None,
     seconds: Annotated[float | None, typer.Option(help="End by itself so long after the story.", min=0, show_default=False)] = None,
     once: Annotated[bool, typer.Option("--once", help="Tell the story without pauses and end with it.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Do not remove the data folder at the end.")] = False,
 ) -> None:
     """Watch it work: an own mail server, customers who write and answer, and the page that shows it live."""
     with _data_folder(keep=keep) as folder:
-        asyncio.run(_run(folder, host, port, seconds=0.0 if once else seconds, pause=_TEST_PAUSE if once else _WATCHED_PAUSE))
+        asyncio.run(
+            _run(
+                folder,
+                host,
+                _usual_or_free(host) if port is None else port,
+                seconds=0.0 if once else seconds,
+                pause=_TEST_PAUSE if once else _WATCHED_PAUSE,
+            )
+        )
+
+
+def _usual_or_free(host: str) -> int:
+    """A taken port is no reason to make somebody who only wants to look read about ports."""
+    try:
+        HttpServer.claim(host, _USUAL_PORT).close()
+    except ConfigurationError:
+        return 0
+    return _USUAL_PORT
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +11,10 @@ import typer
 from router.api.keys import ApiKey, Scope, digest_of, new_key
 from router.api.sqlite import SqliteKeys, migrate
 from threadline_events.model import spell_time
+from threadline_runtime.configuration.configuration import load_configuration
 
 from threadline_cli.failures import NoAnswerError
-from threadline_cli.options import DataOption, JsonOption, example
+from threadline_cli.options import DEFAULT_CONFIGURATION, ConfigOption, DataOption, JsonOption, example
 from threadline_cli.output import JsonObject, print_json_line, print_table, say, table
 from threadline_cli.rendering import local_time
 from threadline_cli.stores import folder_settings, opened_database
@@ -35,10 +37,14 @@ def create(
     name: Annotated[str, typer.Option(help="Who it is for; shown as the author of replies.")] = "api",
     scope: Annotated[list[Scope] | None, typer.Option(help="What it may do; `reply` includes `read`, `admin` everything.")] = None,
     brand: Annotated[list[str] | None, typer.Option(help="Which brands it sees (default: all).")] = None,
+    config: ConfigOption = DEFAULT_CONFIGURATION,
     data: DataOption = _DATA,
     as_json: JsonOption = False,
 ) -> None:
     """Make a key and show its secret, this once."""
+    if not name.strip():
+        raise typer.BadParameter("say who it is for: replies bear this name", param_hint="--name")
+    _refuse_unknown(brand or (), config)
     key, secret = new_key(name, scope or [Scope.REPLY], brand, randomness=os.urandom, now=datetime.now(UTC))
     asyncio.run(_add(data, key, secret))
     if as_json:
@@ -73,8 +79,18 @@ def revoke(
         say(f"{key_id} is taken back")
 
 
+def _refuse_unknown(brands: Iterable[str], config: Path) -> None:
+    """A key for a mistyped brand would see nothing, silently. Where the accounts file is elsewhere nobody can tell."""
+    if not config.exists():
+        return
+    known = load_configuration(config).brands
+    for brand in brands:
+        if brand not in known:
+            raise typer.BadParameter(f"no brand {brand!r} in {config}: there are {', '.join(known)}", param_hint="--brand")
+
+
 async def _add(data: Path, key: ApiKey, secret: str) -> None:
-    async with opened_database(folder_settings(data), must_exist=False) as database:
+    async with opened_database(folder_settings(data)) as database:
         await migrate(database)
         await SqliteKeys(database).add(key, digest_of(secret))
 

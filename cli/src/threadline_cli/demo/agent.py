@@ -1,7 +1,7 @@
 """The demo's agent: answers through the REST API like any desk would. Not here: what is said (`story`)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
@@ -52,13 +52,21 @@ class Agent:
                         return entry
                 await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
-    async def reply(self, conversation_id: str, text: str, key: str) -> Entry:
-        """Answer the customer."""
-        return await self._post(f"/v1/conversations/{conversation_id}/replies", text, key)
+    async def reply(self, conversation_id: str, text: str, key: str, *, answered: str | None = None) -> Entry:
+        """Answer the message `answered`, or the customer's latest."""
+        return await self._post(f"/v1/conversations/{conversation_id}/replies", key, {"text": text, "in_reply_to": answered})
 
     async def note(self, conversation_id: str, text: str, key: str) -> Entry:
         """Write an internal note."""
-        return await self._post(f"/v1/conversations/{conversation_id}/notes", text, key)
+        return await self._post(f"/v1/conversations/{conversation_id}/notes", key, {"text": text})
+
+    async def assign(self, conversation_id: str, who: str) -> None:
+        """Give it to somebody."""
+        await self._change(conversation_id, {"assignee": who})
+
+    async def resolve(self, conversation_id: str) -> None:
+        """Mark it as done."""
+        await self._change(conversation_id, {"status": "resolved"})
 
     async def _get(self, path: str, **query: str) -> list[object]:
         response = await self._http.get(path, params=query)
@@ -66,8 +74,12 @@ class Agent:
         items = response.json()["items"]
         return items if isinstance(items, list) else []
 
-    async def _post(self, path: str, text: str, key: str) -> Entry:
-        response = await self._http.post(path, json={"text": text}, headers={"Idempotency-Key": key})
+    async def _change(self, conversation_id: str, change: Mapping[str, str]) -> None:
+        response = await self._http.patch(f"/v1/conversations/{conversation_id}", json=dict(change))
+        response.raise_for_status()
+
+    async def _post(self, path: str, key: str, body: Mapping[str, str | None]) -> Entry:
+        response = await self._http.post(path, json=dict(body), headers={"Idempotency-Key": key})
         response.raise_for_status()
         return Entry.model_validate(response.json())
 

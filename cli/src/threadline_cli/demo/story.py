@@ -49,29 +49,39 @@ class Story:
 
     async def play(self) -> None:
         """The script from beginning to end. Raises StoryError where something did not come that should have."""
-        await self._ann_asks_for_her_order()
+        conversation, thanks = await self._ann_asks_for_her_order()
         await self._kenji_and_elena_write()
         await self._two_brands_and_two_mailboxes()
         await self._a_mail_that_bounces()
         await self._an_automatic_reply()
+        await self._ann_has_her_tent(conversation, thanks)
 
     async def keep_answering(self) -> None:
         """Afterwards, until cancelled: a customer who gets an answer from the page answers back."""
         await asyncio.gather(*(self._chat(each) for each in cast.CUSTOMERS if each.mailbox))
 
-    async def _ann_asks_for_her_order(self) -> None:
+    async def _ann_asks_for_her_order(self) -> tuple[Conversation, Entry]:
+        """Her conversation, and her own last mail in it."""
         subject = "Where is my order 4711?"
         asked = letter(cast.ANN, "support@acme.test", subject, _ANN_ASKS, _now())
-        await self._send(cast.ANN, with_photo(asked, "order-confirmation.png"), "“Where is my order 4711?”, with a photo")
+        await self._send(cast.ANN, with_photo(asked, "our-camp.png"), f"“{subject}”, with a photo")
         conversation = await self._agent.conversation(subject, "acme")
+        await self._agent.assign(conversation.conversation_id, cast.AGENT)
+        self._tell(cast.AGENT, "takes it over")
         await self._note(conversation, "Parcel is with the carrier since this morning, tracking AB123.")
         answer = await self._answer(conversation, cast.ANN, _TO_ANN)
         thanks = answer_to(cast.ANN, answer, _ANN_ANSWERS, _now())
         await self._send(cast.ANN, thanks, "answers back in the same thread")
-        await self._entry(conversation, "Ann's answer", lambda entry: "husband" in (entry.text or ""))
+        thanked = await self._entry(conversation, "Ann's answer", lambda entry: "husband" in (entry.text or ""))
         joins = answer_to(cast.BEN, answer, "Ben here, Ann's husband. The address is 12 Mill Lane, Riverside.", _now())
         await self._send(cast.BEN, joins, "joins from another address, by the signed reply address")
         await self._entry(conversation, "Ben's mail in Ann's conversation", lambda entry: "Mill Lane" in (entry.text or ""))
+        return conversation, thanked
+
+    async def _ann_has_her_tent(self, conversation: Conversation, thanked: Entry) -> None:
+        answer = await self._answer(conversation, cast.ANN, _TO_ANN_AND_BEN, answered=thanked.message_id)
+        await self._send(cast.ANN, answer_to(cast.ANN, answer, _ANN_IS_HAPPY, _now()), "has the tent, and a last question for you")
+        await self._entry(conversation, "Ann's last mail", lambda entry: "pegs" in (entry.text or ""))
 
     async def _kenji_and_elena_write(self) -> None:
         sizes = letter(cast.KENJI, "support@acme.test", "サイズについて", _KENJI_ASKS, _now())
@@ -110,17 +120,19 @@ class Story:
         await self._send(cast.MIA, letter(cast.MIA, "support@acme.test", subject, _MIA_ASKS, _now()), "asks for advice on boots")
         conversation = await self._agent.conversation(subject, "acme")
         answer = await self._answer(conversation, cast.MIA, "Hello Mia,\n\nthe Ridge GTX is warm down to -20 °C.\n\nAcme Support")
-        await self._send(cast.MIA, away_notice(cast.MIA, answer, _now()), "is away: an automatic reply, which reopens nothing")
+        await self._send(cast.MIA, away_notice(cast.MIA, answer, _now()), "is away: an automatic reply, known as one")
         await self._entry(conversation, "the automatic reply", lambda entry: entry.hints.is_auto_reply)
+        await self._agent.resolve(conversation.conversation_id)
+        self._tell(cast.AGENT, f"resolves “{subject}”")
 
-    async def _answer(self, conversation: Conversation, customer: Customer, text: str) -> EmailMessage:
+    async def _answer(self, conversation: Conversation, customer: Customer, text: str, *, answered: str | None = None) -> EmailMessage:
         """The agent answers; the answer as it reached the customer's mailbox."""
-        await self._reply(conversation, text)
+        await self._reply(conversation, text, answered=answered)
         return await self._arrived(customer)
 
-    async def _reply(self, conversation: Conversation, text: str) -> Entry:
+    async def _reply(self, conversation: Conversation, text: str, *, answered: str | None = None) -> Entry:
         self._tell(cast.AGENT, f"answers “{conversation.subject}”")
-        entry = await self._agent.reply(conversation.conversation_id, text, self._key())
+        entry = await self._agent.reply(conversation.conversation_id, text, self._key(), answered=answered)
         await asyncio.sleep(self._pause)
         return entry
 
@@ -129,8 +141,8 @@ class Story:
         self._tell(cast.AGENT, "writes an internal note")
         await asyncio.sleep(self._pause)
 
-    async def _entry(self, conversation: Conversation, what: str, fits: Callable[[Entry], bool]) -> None:
-        await self._agent.entry(conversation.conversation_id, what, fits)
+    async def _entry(self, conversation: Conversation, what: str, fits: Callable[[Entry], bool]) -> Entry:
+        return await self._agent.entry(conversation.conversation_id, what, fits)
 
     async def _send(self, author: Customer, mail: EmailMessage, told: str) -> None:
         await asyncio.to_thread(_by_smtp, self._world.smtp_port, author, mail)
@@ -170,7 +182,7 @@ _ANN_ASKS = """Hello,
 
 I ordered a tent ten days ago (order 4711) and it has not come yet. We leave on Friday, so I am getting a little nervous.
 
-A picture of the confirmation is attached.
+A picture of where it shall stand is attached.
 
 Best wishes
 Ann Lee
@@ -182,6 +194,13 @@ your tent left our house this morning: tracking AB123.
 Acme Support
 """
 _ANN_ANSWERS = "Thank you! Could it go to my husband's office instead? Ben will tell you the address."
+_TO_ANN_AND_BEN = """Hello Ann, hello Ben,
+
+done: the parcel goes to 12 Mill Lane, Riverside, and comes before noon.
+
+Acme Support
+"""
+_ANN_IS_HAPPY = "It is here, and it is beautiful. Thank you both! One last thing: do the pegs hold in sand?"
 _KENJI_ASKS = """こんにちは。
 
 登山靴のサイズについて質問があります。普段は27cmを履いていますが、どのサイズがよいでしょうか。
