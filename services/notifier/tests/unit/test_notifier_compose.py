@@ -145,6 +145,13 @@ def test_any_file_name_comes_back(name: str) -> None:
     assert attachment.get_content() == b"%PDF"
 
 
+@pytest.mark.parametrize("odd", ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\x7f"])
+def test_what_nobody_can_see_is_left_out_of_a_file_name(odd: str) -> None:
+    """A reply must not end as uncertain because of a control character in it."""
+    mail = compose(reply(), SUPPORT, ANN, [AttachedFile(b"x", "text/plain", f"off{odd}er.txt")])
+    assert [part.get_filename() for part in read(mail.content).iter_attachments()] == ["offer.txt"]
+
+
 def test_a_repeat_is_the_same_bytes() -> None:
     """P4: the same mail again, not a like one."""
     files = [AttachedFile(b"\x89PNG", "image/png", "a.png", "logo@acme"), AttachedFile(b"%PDF", "application/pdf", "b.pdf")]

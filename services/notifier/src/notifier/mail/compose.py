@@ -5,6 +5,7 @@ Not here: reading attachments, and SMTP.
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,6 +33,8 @@ __all__ = ["AttachedFile", "ComposedMail", "Mailbox", "compose"]
 _DEFAULT_TYPE = ("application", "octet-stream")
 _TOKEN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$&^_.+-")
 _MOSTLY_ASCII = 0.75
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""Controls and line ends of other times; the standard library takes some for a line break and refuses the whole mail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ def _text_part(text: str, subtype: str) -> EmailMessage:
 
 def _file_part(file: AttachedFile) -> EmailMessage:
     part = EmailMessage(policy=SMTP)
-    name = refuse_control_characters("a file name", file.file_name).strip() if file.file_name else None
+    name = _UNSEEN.sub("", refuse_control_characters("a file name", file.file_name)).strip() if file.file_name else None
     main, sub = _media_type(file.media_type)
     part.set_content(
         file.data,
