@@ -1,4 +1,4 @@
-"""The bytes of a reply, the same however often they are made: nothing in them comes from the clock, chance or the host.
+"""The bytes of a reply, the same however often they are made: all comes from the message and the account, nothing from clock or chance.
 
 multipart/mixed( multipart/alternative( text, multipart/related( html, inline images ) ), attachments ), each level only where needed.
 Not here: reading attachments, and SMTP.

@@ -41,7 +41,7 @@ class EmailSender:
         self._pool = SmtpPool(server, clock)
 
     async def send(self, message: OutboundMessage, context: SendContext) -> SendResult:
-        """One mail, accepted by the server. A repeat is the same mail, byte for byte."""
+        """One mail, accepted by the server. A repeat is the same mail, byte for byte while the account's own settings are."""
         mail = await self._compose(message)
         await failpoint("notifier.email.after_compose")
         async with self._conversation(context) as session:
