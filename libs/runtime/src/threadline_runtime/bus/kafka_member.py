@@ -258,4 +258,5 @@ class _Told:
         """See FastStream's LoggerProto; its texts are not repeated, they may hold a record's."""
         if isinstance(exc_info, BaseException):
             _log.log(max(level, logging.WARNING), "the consumer failed", error_class=type(exc_info).__name__)
-            self._fail(exc_info)
+            # Whatever stops the polling is no record's fault that `processing` could settle: a new member tries again, nothing is skipped.
+            self._fail(TransientError(f"the consumer failed: {type(exc_info).__name__}"))
