@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from router.api.feed import FeedLagged, LiveFeed, Moment
+from router.api.feed import FeedLagged, LiveFeed
 from router.api.keys import ApiKey, Scope
 from router.api.parts import ApiParts
 from router.api.positions import Vector, VectorError
@@ -21,6 +21,7 @@ from router.api.visible import Filter
 from router.domain.views import conversation_changed, entry_changed
 from threadline_events import topics
 from threadline_events.inbound import Part
+from threadline_events.timeline import AnyTimelineChange, parse_timeline_change
 from threadline_runtime.bus.port import Position, Received
 from threadline_runtime.bus.sqlite import SqliteBus
 from threadline_runtime.errors import PositionExpired
@@ -81,7 +82,7 @@ async def two_brands(world: World) -> dict[str, str]:
     return strands
 
 
-async def rest_of(moments: AsyncIterator[Moment]) -> None:
+async def rest_of(moments: AsyncIterator[Received]) -> None:
     async with asyncio.timeout(10):
         async for _ in moments:
             pass
@@ -144,7 +145,7 @@ async def test_a_reader_that_fell_out_of_the_ring_is_ended(world: World) -> None
         moments = feed.follow(feed.end)
         strand = await world.strand(contact, "Lamp", "email", NOW)
         first = await asyncio.wait_for(anext(moments), 10)
-        assert first.change is not None
+        assert feed.change_in(first) is not None
         for number in range(8):
             await world.message(strand, f"m{number}", NOW + number * MINUTE)
         last = Vector.of(topics.TIMELINE, await world.bus.end([topics.TIMELINE]))
@@ -247,6 +248,69 @@ async def test_a_quiet_stream_shows_signs_of_life_and_ends_with_its_key(world: W
             (made,) = await world.parts.keys.list_keys()
             await world.parts.keys.revoke(made.key_id, NOW)
             assert [frame async for frame in frames] == []
+
+
+async def test_nothing_is_read_that_nobody_listens_to(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Design 13: a feed without streams costs no reading; with several, each change is read once."""
+    read_ones: list[bytes] = []
+
+    def counted(body: bytes) -> AnyTimelineChange:
+        read_ones.append(body)
+        return parse_timeline_change(body)
+
+    monkeypatch.setattr("router.api.feed.parse_timeline_change", counted)
+    async with running(world.parts.feed):
+        start = world.parts.feed.end
+        await two_brands(world)
+        last = Vector.of(topics.TIMELINE, await world.bus.end([topics.TIMELINE]))
+        async with asyncio.timeout(10):
+            while not world.parts.feed.end.covers(last):  # noqa: ASYNC110 - the feed has no reader here that could tell
+                await asyncio.sleep(0)
+        assert read_ones == []
+        first, second = [await take(world.parts, 6, wanted=Filter(key("acme")), place=start) for _ in range(2)]
+    assert first == second
+    assert len(read_ones) == len(set(read_ones)) == 6
+
+
+async def test_a_stream_that_only_others_write_to_shows_signs_of_life(world: World) -> None:
+    """Else a proxy cuts it, and a revoked key is never noticed."""
+    mine = await world.strand(await world.contact("email:ann@x.example", "Ann"), "Lamp", "email", NOW)
+    other = await world.strand(await world.contact("email:bob@x.example", "Bob"), "Desk", "email", NOW)
+    wanted = Filter(key(), conversation_id=mine.strand_id, strands={mine.strand_id})
+
+    said: list[str] = []
+
+    async def chatter() -> None:
+        while True:
+            said.append((await world.message(other, f"m{len(said)}", NOW)).message_id)
+            await asyncio.sleep(0.005)
+
+    async with running(world.parts.feed), asyncio.timeout(10):
+        frames = events(world.parts, wanted, None)
+        begun = [await anext(frames) for _ in range(2)]
+        talking = asyncio.create_task(chatter())
+        alive = read(await anext(frames))
+        talking.cancel()
+        await asyncio.gather(talking, return_exceptions=True)
+        await frames.aclose()  # type: ignore[attr-defined]
+    assert alive[0] == "ready"
+    assert len(said) < 150
+    assert alive[1] != read(begun[1])[1]
+
+
+async def test_a_revoked_key_ends_a_busy_stream_within_seconds(world: World) -> None:
+    secret = await world.key(Scope.READ)
+
+    async def busy() -> AsyncIterator[bytes]:
+        while True:
+            yield b"event: entry.changed\n\n"
+
+    frames = while_valid(world.parts, secret, busy())
+    await anext(frames)
+    (made,) = await world.parts.keys.list_keys()
+    await world.parts.keys.revoke(made.key_id, NOW)
+    world.now = NOW + timedelta(seconds=5)
+    assert [frame async for frame in frames] == []
 
 
 async def test_a_client_that_takes_nothing_is_dropped() -> None:

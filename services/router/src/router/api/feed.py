@@ -1,26 +1,27 @@
 """The live feed: one tail of the timeline topic a process, read by any number of streams.
 
 Recent changes lie in one ring that all streams share, so a slow stream holds no memory: it falls out of the ring and is ended, and its
-client comes back with its position. Positions older than the ring are caught up from the bus.
+client comes back with its position. Positions older than the ring are caught up from the bus. The ring keeps records as they came:
+only who streams has them read, and what was read last is kept for the other streams.
 Not here: the spelling of server-sent events (`stream`), and who may see what (`visible`).
 """
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 
 from threadline_events import topics
 from threadline_events.timeline import AnyTimelineChange, parse_timeline_change
-from threadline_runtime.bus.port import Bus, Received
+from threadline_runtime.bus.port import Bus, Position, Received
 from threadline_runtime.errors import PositionExpired
 
 from router.api.positions import Vector
 
-__all__ = ["FeedClosed", "FeedLagged", "LiveFeed", "Moment"]
+__all__ = ["FeedClosed", "FeedLagged", "LiveFeed"]
 
 _RING = 5_000
 _RING_BYTES = 32 * 1024 * 1024
+_READ = 256
 
 
 class FeedLagged(Exception):  # noqa: N818 - not an error of ours: the reader was too slow
@@ -29,14 +30,6 @@ class FeedLagged(Exception):  # noqa: N818 - not an error of ours: the reader wa
 
 class FeedClosed(Exception):  # noqa: N818 - the process ends
     """The feed ended with its process."""
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A change and the place right behind it. `change` is None for a record that cannot be read: only the place moves on."""
-
-    record: Received
-    change: AnyTimelineChange | None
 
 
 class LiveFeed:
@@ -49,7 +42,8 @@ class LiveFeed:
         self._limit = ring
         self._byte_limit = ring_bytes
         self._on_error = on_error
-        self._ring: deque[Moment] = deque()
+        self._ring: deque[Received] = deque()
+        self._read: OrderedDict[Position, AnyTimelineChange | None] = OrderedDict()
         self._bytes = 0
         self._first = 0
         self._end = Vector(topics.TIMELINE)
@@ -70,7 +64,7 @@ class LiveFeed:
         while True:
             try:
                 async for records in self._bus.tail([topics.TIMELINE], self._end.positions()):
-                    await self._take([_moment(record) for record in records])
+                    await self._take(records)
             except PositionExpired:
                 await self._begin_anew()
             except Exception as error:
@@ -93,48 +87,56 @@ class LiveFeed:
             self._closed = True
             self._news.notify_all()
 
-    async def follow(self, place: Vector) -> AsyncGenerator[Moment, None]:
-        """Every change behind `place`, for ever. Raises PositionExpired, FeedLagged, FeedClosed."""
+    def change_in(self, record: Received) -> AnyTimelineChange | None:
+        """What a record says; None where it cannot be read: then only the place moves on."""
+        if record.position not in self._read:
+            self._read[record.position] = _change(record)
+            if len(self._read) > _READ:
+                self._read.popitem(last=False)
+        return self._read[record.position]
+
+    async def follow(self, place: Vector) -> AsyncGenerator[Received, None]:
+        """Every record behind `place`, for ever. Raises PositionExpired, FeedLagged, FeedClosed."""
         if not self._end.covers(place):
             current = Vector.of(topics.TIMELINE, await self._bus.end([topics.TIMELINE]))
             if not current.covers(place):
                 raise PositionExpired("this position lies beyond the end of the log")
         while not self._reaches(place):
-            async for moment in self._caught_up(place):
-                place = place.after(moment.record.position)
-                yield moment
-        async for moment in self._live(place):
-            yield moment
+            async for record in self._caught_up(place):
+                place = place.after(record.position)
+                yield record
+        async for record in self._live(place):
+            yield record
 
     def _reaches(self, place: Vector) -> bool:
         """Whether the ring holds everything behind `place` that the feed has seen."""
         if place.covers(self._end):
             return True
         lowest: dict[int, int] = {}
-        for moment in self._ring:
-            lowest.setdefault(moment.record.position.partition, moment.record.position.offset)
+        for record in self._ring:
+            lowest.setdefault(record.position.partition, record.position.offset)
         missing = {p: o for p, o in self._end.offsets.items() if place.offsets.get(p, -1) < o}
         return all(p in lowest and place.offsets.get(p, -1) >= lowest[p] - 1 for p in missing)
 
-    async def _caught_up(self, place: Vector) -> AsyncIterator[Moment]:
+    async def _caught_up(self, place: Vector) -> AsyncIterator[Received]:
         goal = self._end
         async for records in self._bus.tail([topics.TIMELINE], place.positions()):
             for record in records:
                 place = place.after(record.position)
-                yield _moment(record)
+                yield record
             if place.covers(goal):
                 return
 
-    async def _live(self, place: Vector) -> AsyncIterator[Moment]:
+    async def _live(self, place: Vector) -> AsyncIterator[Received]:
         at = self._first
         while True:
             if at < self._first:
                 raise FeedLagged
             while at < self._first + len(self._ring):
-                moment = self._ring[at - self._first]
+                record = self._ring[at - self._first]
                 at += 1
-                if not place.has_seen(moment.record.position):
-                    yield moment
+                if not place.has_seen(record.position):
+                    yield record
                 if at < self._first:
                     raise FeedLagged
             if self._closed:
@@ -143,24 +145,24 @@ class LiveFeed:
                 if at == self._first + len(self._ring) and not self._closed:
                     await self._news.wait()
 
-    async def _take(self, moments: list[Moment]) -> None:
+    async def _take(self, records: Iterable[Received]) -> None:
         async with self._news:
-            for moment in moments:
-                self._ring.append(moment)
-                self._bytes += _size(moment)
-                self._end = self._end.after(moment.record.position)
+            for record in records:
+                self._ring.append(record)
+                self._bytes += _size(record)
+                self._end = self._end.after(record.position)
             while len(self._ring) > self._limit or (self._bytes > self._byte_limit and len(self._ring) > 1):
                 self._bytes -= _size(self._ring.popleft())
                 self._first += 1
             self._news.notify_all()
 
 
-def _size(moment: Moment) -> int:
-    return len(moment.record.value or b"")
+def _size(record: Received) -> int:
+    return len(record.value or b"")
 
 
-def _moment(record: Received) -> Moment:
+def _change(record: Received) -> AnyTimelineChange | None:
     try:
-        return Moment(record, parse_timeline_change(record.value or b""))
+        return parse_timeline_change(record.value or b"")
     except ValueError:
-        return Moment(record, None)
+        return None

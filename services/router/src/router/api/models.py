@@ -128,10 +128,11 @@ class ContactBrief(Model):
 
 
 class Preview(Model):
-    """The newest words of a conversation."""
+    """The newest words of a conversation. `state` says what became of them where they are ours."""
 
     text: str
     by_us: bool
+    state: str | None = None
     occurred_at: Timestamp
 
 

@@ -74,6 +74,10 @@ def problem_body(status: int, code: str, detail: str, errors: Sequence[Mapping[s
     return body
 
 
+_PLAINER = {"model_attributes_type": "send a JSON object, with `Content-Type: application/json`"}
+"""What the validator says in its own words, in those of whoever calls the API."""
+
+
 def _response(body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:
     return JSONResponse(body, status_code=int(body["status"]), headers=dict(headers or {}), media_type=MEDIA_TYPE)
 
@@ -86,7 +90,10 @@ async def _on_problem(_: Request, error: Exception) -> JSONResponse:
 async def _on_invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     # `input` and `ctx` are left out: they hold what a person wrote
-    errors = [{"at": ".".join(str(step) for step in one["loc"]), "message": one["msg"], "kind": one["type"]} for one in error.errors()]
+    errors = [
+        {"at": ".".join(str(step) for step in one["loc"]), "message": _PLAINER.get(one["type"], one["msg"]), "kind": one["type"]}
+        for one in error.errors()
+    ]
     first = errors[0] if errors else {"at": "body", "message": "not valid"}
     return _response(problem_body(422, "invalid", f"{first['at']}: {first['message']}", errors))
 

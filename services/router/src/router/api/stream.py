@@ -7,6 +7,7 @@ while, is ended and comes back with its position.
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
@@ -17,7 +18,7 @@ from threadline_events.timeline import AnyTimelineChange, EntryChanged
 from threadline_runtime.errors import PositionExpired, TransientError
 
 from router.api.access import PartsOf, ReaderKey, ReadingFor, key_of
-from router.api.feed import FeedClosed, FeedLagged, Moment
+from router.api.feed import FeedClosed, FeedLagged
 from router.api.keys import ApiKey
 from router.api.parts import ApiParts
 from router.api.positions import Vector, VectorError
@@ -29,8 +30,7 @@ __all__ = ["EventStream", "Streams", "events", "router"]
 
 router = APIRouter(prefix="/v1", tags=["stream"])
 _STALLED = 30.0
-_MARK_EVERY = 200
-_LOOKED_AT_EVERY = 20
+_LOOKED_AT_EVERY = timedelta(seconds=5)
 
 
 class EventStream(Response):
@@ -95,31 +95,31 @@ async def events(parts: ApiParts, wanted: Filter, place: Vector | None) -> Async
 
 
 async def _followed(parts: ApiParts, wanted: Filter, place: Vector) -> AsyncIterator[bytes]:
-    moments = parts.feed.follow(place)
-    following = asyncio.ensure_future(anext(moments))
-    skipped = 0
+    """A frame a change that passes, and a sign of life wherever none was sent for a heartbeat, however much others' changes go by."""
+    records = parts.feed.follow(place)
+    following = asyncio.ensure_future(anext(records))
+    clock = asyncio.get_running_loop().time
+    sent, told = clock(), place
     try:
         while True:
-            done, _ = await asyncio.wait({following}, timeout=parts.heartbeat_seconds)
-            if not done:
+            done, _ = await asyncio.wait({following}, timeout=max(0.0, sent + parts.heartbeat_seconds - clock()))
+            change = None
+            if done:
+                record = following.result()
+                place = place.after(record.position)
+                following = asyncio.ensure_future(anext(records))
+                change = parts.feed.change_in(record) if wanted.may_pass(record) else None
+            if change is not None and wanted.passes(change):
+                yield _frame(change.type, place, _shown(change))
+                sent, told = clock(), place
+            elif clock() >= sent + parts.heartbeat_seconds:
                 # the id moves with the heartbeat too, so that a stream that sees little still resumes close by
-                yield b": \n\n" if skipped == 0 else _frame("ready", place)
-                skipped = 0
-                continue
-            moment: Moment = following.result()
-            place = place.after(moment.record.position)
-            following = asyncio.ensure_future(anext(moments))
-            if moment.change is not None and wanted.passes(moment.change):
-                skipped = 0
-                yield _frame(moment.change.type, place, _shown(moment.change))
-            else:
-                skipped += 1
-                if skipped % _MARK_EVERY == 0:
-                    yield _frame("ready", place)
+                yield b": \n\n" if place == told else _frame("ready", place)
+                sent, told = clock(), place
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
-        await moments.aclose()
+        await records.aclose()
 
 
 class Streams:
@@ -145,12 +145,13 @@ class Streams:
 
 
 async def while_valid(parts: ApiParts, secret: str, frames: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """End the stream once its key is revoked: looked at with each heartbeat, and every so many frames of a busy stream."""
-    seen = 0
+    """End the stream once its key is revoked: looked at with each heartbeat, and every few seconds of a busy stream."""
+    looked = parts.now()
     async for frame in frames:
-        seen += 1
-        if (frame.startswith(b":") or seen % _LOOKED_AT_EVERY == 0) and await key_of(parts, secret) is None:
-            return
+        if frame.startswith(b":") or parts.now() - looked >= _LOOKED_AT_EVERY:
+            if await key_of(parts, secret) is None:
+                return
+            looked = parts.now()
         yield frame
 
 

@@ -6,6 +6,7 @@ A conversation's strands may grow while it is watched, so the filter learns from
 from collections.abc import Iterable
 
 from threadline_events.timeline import AnyTimelineChange, ConversationChanged, EntryChanged
+from threadline_runtime.bus.port import Received
 
 from router.api.keys import ApiKey
 
@@ -21,10 +22,18 @@ class Filter:
         self._conversation = conversation_id
         self._strands = set(strands)
 
+    def may_pass(self, record: Received) -> bool:
+        """What the headers alone say, so that other brands' changes need not be read."""
+        brand = record.headers.get("ce_brand")
+        return brand is None or self._is_for(brand.decode("utf-8", "replace"))
+
+    def _is_for(self, brand: str) -> bool:
+        return self._key.sees(brand) and self._brand in {None, brand}
+
     def passes(self, change: AnyTimelineChange) -> bool:
         """Whether the change belongs to the stream. Refused commands are kept, not shown."""
         brand = change.entry.brand if isinstance(change, EntryChanged) else change.conversation.brand
-        if not self._key.sees(brand) or self._brand not in {None, brand}:
+        if not self._is_for(brand):
             return False
         if isinstance(change, EntryChanged):
             return change.entry.state != "refused" and self._is_here(change.entry.strand_id, change.entry.conversation_id)
