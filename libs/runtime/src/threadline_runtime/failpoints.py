@@ -10,8 +10,6 @@ import asyncio
 import os
 import re
 import signal
-import threading
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +17,9 @@ from typing import Literal
 
 from threadline_runtime.errors import ConfigurationError, TransientError
 
-__all__ = ["FailpointError", "all_failpoints", "arm_failpoints", "disarm_failpoints", "failpoint", "failpoint_in_thread"]
+__all__ = ["FailpointError", "all_failpoints", "arm_failpoints", "disarm_failpoints", "failpoint"]
 
-_CALL = re.compile(r"""\bfailpoint(?:_in_thread)?\(\s*["']([^"']+)["']""")
+_CALL = re.compile(r"""\bfailpoint\(\s*["']([^"']+)["']""")
 _RULE = re.compile(r"(?P<name>[a-z0-9_.*-]+)=(?P<action>kill|raise|sleep:(?P<seconds>[0-9.]+))(?:@(?P<nth>[1-9][0-9]*))?")
 
 
@@ -47,16 +45,14 @@ class _Armed:
         self._rules = rules
         self._log = log
         self._passed: dict[str, int] = {}
-        self._lock = threading.Lock()
 
     def due(self, name: str) -> _Rule | None:
         """Count this passing; the rule that is due now, if any."""
-        with self._lock:
-            count = self._passed.get(name, 0) + 1
-            self._passed[name] = count
-            if count == 1 and self._log is not None:
-                with self._log.open("a") as out:
-                    out.write(name + "\n")
+        count = self._passed.get(name, 0) + 1
+        self._passed[name] = count
+        if count == 1 and self._log is not None:
+            with self._log.open("a") as out:
+                out.write(name + "\n")
         return next((rule for rule in self._rules if rule.covers(name) and rule.nth in {None, count}), None)
 
 
@@ -70,17 +66,6 @@ async def failpoint(name: str) -> None:
     rule = _armed.due(name)
     if rule is not None and rule.action == "sleep":
         await asyncio.sleep(rule.seconds)
-    elif rule is not None:
-        _strike(rule, name)
-
-
-def failpoint_in_thread(name: str) -> None:
-    """The same for code that runs in a thread of its own; a sleep stops only that thread."""
-    if _armed is None:
-        return
-    rule = _armed.due(name)
-    if rule is not None and rule.action == "sleep":
-        time.sleep(rule.seconds)
     elif rule is not None:
         _strike(rule, name)
 

@@ -66,15 +66,6 @@ def test_a_right_file_is_read(tmp_path: Path) -> None:
     assert "s3cret" not in repr((mail, configuration))
 
 
-def test_a_renewed_secret_is_read_again(tmp_path: Path) -> None:
-    token = tmp_path / "token"
-    token.write_text("one\n")
-    account = load_configuration(_write(tmp_path, _GOOD.replace("env:SUPPORT_PASSWORD", f"file:{token}"))).account("support-mail")
-    assert account.current_secret(("imap", "password"), {}).get_secret_value() == "one"
-    token.write_text("two")
-    assert account.current_secret(("imap", "password"), {}).get_secret_value() == "two"
-
-
 @pytest.mark.parametrize(
     ("old", "new", "line", "says"),
     [

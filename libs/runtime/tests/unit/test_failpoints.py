@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from threadline_runtime.errors import ConfigurationError
-from threadline_runtime.failpoints import FailpointError, all_failpoints, arm_failpoints, disarm_failpoints, failpoint, failpoint_in_thread
+from threadline_runtime.failpoints import FailpointError, all_failpoints, arm_failpoints, disarm_failpoints, failpoint
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ async def test_a_place_fails_where_it_was_asked_to() -> None:
     with pytest.raises(FailpointError, match=r"router\.after_cas"):
         await failpoint("router.after_cas")
     with pytest.raises(FailpointError):
-        failpoint_in_thread("bus.after_publish")
+        await failpoint("bus.after_publish")
 
 
 async def test_only_the_nth_passing_fails() -> None:
@@ -68,5 +68,5 @@ def test_kill_ends_the_process_at_once() -> None:
 
 
 def test_all_names_in_the_source_are_found(tmp_path: Path) -> None:
-    (tmp_path / "a.py").write_text('await failpoint("x.one")\nfailpoint_in_thread(\n    "x.two"\n)\n')
+    (tmp_path / "a.py").write_text('await failpoint("x.one")\nawait failpoint(\n    "x.two"\n)\n')
     assert all_failpoints([tmp_path]) == ("x.one", "x.two")

@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field
 
 from threadline_runtime.blobs.keys import RESERVED_BRANDS
 from threadline_runtime.configuration.document import Document, KeyPath, Value, read_document
 from threadline_runtime.configuration.validation import validated
 from threadline_runtime.errors import ConfigurationError
 from threadline_runtime.nearest import unknown
-from threadline_runtime.secrets import resolve_secret
 
 __all__ = ["AccountEntry", "Brand", "Configuration", "DeskEntry", "load_configuration", "validate_account"]
 
@@ -51,15 +50,6 @@ class AccountEntry(_Entry):
     """One configured account of a channel."""
 
     channel: str
-
-    def current_secret(self, path: KeyPath, environment: Mapping[str, str]) -> SecretStr:
-        """Follow the reference at `path` (`("imap", "access_token")`) again, for a secret that something renews."""
-        value: Value = self.values
-        for step in path:
-            value = value.get(step) if isinstance(value, dict) else None
-        if not isinstance(value, str):
-            raise self.document.mistake((*self.path, *path), f"account {self.id!r}: {path[-1]}: write env:NAME or file:/path")
-        return resolve_secret(value, environment)
 
 
 @dataclass(frozen=True, slots=True)
