@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 from ingest_email.imap.fetching import _PATIENCE
 from ingest_email.imap.folder_poller import FolderPoller
+from ingest_email.imap.mail import MailboxMail
 from ingest_email.imap.positions import Position
 from ingest_email.imap.spool import Spool
 from ingest_email.settings import ImapSettings
 from threadline_connectors.errors import RetryableError
+from threadline_connectors.pollers import Batch
+from threadline_runtime.errors import ConfigurationError
 
 pytestmark = pytest.mark.integration
 LARGE = b"From: ann@client.test\r\n\r\n" + b"0123456789abcdef" * 400_000
@@ -30,6 +33,7 @@ class LyingServer:
     unlisted: set[int] = field(default_factory=set)
     withheld: set[int] = field(default_factory=set)
     longest: int = 1 << 30
+    capabilities: str = "IMAP4rev1 UIDPLUS"
     date: str = "22-Nov-2026 10:00:00 +0000"
     chatty: bool = False
     before_piece: Callable[[int], bool] = lambda _: True
@@ -51,7 +55,7 @@ class LyingServer:
     def _answer(self, command: str) -> bytes | None:
         name, _, rest = command.partition(" ")
         if name == "CAPABILITY":
-            return b"* CAPABILITY IMAP4rev1 UIDPLUS\r\n"
+            return f"* CAPABILITY {self.capabilities}\r\n".encode()
         if name in {"EXAMINE", "SELECT"}:
             following = max(self.mails, default=0) + 1
             return f"* {len(self.mails)} EXISTS\r\n* OK [UIDVALIDITY 7] ok\r\n* OK [UIDNEXT {following}] ok\r\n".encode()
@@ -104,7 +108,7 @@ async def taken(made: FolderPoller, position: str | None = None) -> tuple[dict[i
     found: dict[int, bytes] = {}
     async for batch in made.follow(position or await made.start()):
         for one in batch.payloads:
-            uid = int(one.place[-1])
+            uid = int(one.place[2])
             assert uid not in found, "taken twice"
             found[uid] = one.raw if isinstance(one.raw, bytes) else await asyncio.to_thread(one.raw.read_bytes)
         position = batch.position
@@ -197,3 +201,37 @@ async def test_a_date_from_the_future_hides_no_mail_later(tmp_path, start_at):
     assert at.newest is not None
     assert at.newest <= datetime.now(UTC)
     assert at.floor is None or at.floor <= datetime.now(UTC)
+
+
+async def test_a_folder_put_back_from_a_backup_is_gone_through_again(tmp_path):
+    """P1: UIDs start again below the position under the same UIDVALIDITY; what comes is neither skipped nor taken for an old mail."""
+    server = LyingServer(dict.fromkeys((1, 2, 3), b"From: a@client.test\r\n\r\nold"))
+    async with poller(server, tmp_path) as made:
+        _, position = await taken(made)
+        await made.close()
+        server.mails = {1: server.mails[1], 2: b"From: b@client.test\r\n\r\nnew"}
+        found, later = await taken(made, position)
+        assert found == server.mails
+        places = [one.place async for batch in _once(made, later, server) for one in batch.payloads]
+    assert places == [("INBOX", 7, 3, 1)]
+
+
+async def _once(made: FolderPoller, position: str, server: LyingServer) -> AsyncIterator[Batch[MailboxMail]]:
+    """One more mail, and the batches until it is there."""
+    await made.close()
+    server.mails[3] = b"From: c@client.test\r\n\r\nnewer"
+    async for batch in made.follow(position):
+        yield batch
+        if batch.caught_up:
+            return
+
+
+async def test_moving_where_the_server_cannot_is_told_before_anything_is_copied(tmp_path):
+    """Without MOVE and UIDPLUS a move would leave a copy and delete what others marked."""
+    server = LyingServer({1: b"From: a@client.test\r\n\r\none"}, capabilities="IMAP4rev1")
+    async with poller(server, tmp_path, mark="move", move_to="Done") as made:
+        async for batch in made.follow(await made.start()):
+            with pytest.raises(ConfigurationError, match="instead of mark: move"):
+                await made.published(batch)
+            break
+    assert not [command for command in server.seen if "COPY" in command or "STORE" in command]

@@ -56,6 +56,13 @@ def test_renumbered_goes_back_a_week_but_not_behind_the_start():
     assert Position(1, 0, old=1).renumbered(BOX).since is None  # nothing seen, everything wanted
 
 
+def test_numbers_that_come_again_are_told_apart():
+    """UIDVALIDITY only ever rises; where it does not, a UID may mean another mail than before, and its intake is another."""
+    assert Position(1, 60, old=10).renumbered(BOX).generation == 0
+    assert Position(2, 60, old=10).renumbered(BOX).generation == 1
+    assert Position(3, 60, old=10, generation=1).renumbered(BOX).generation == 2
+
+
 def test_a_catch_up_that_was_not_finished_is_not_shortened_by_what_it_has_seen():
     """UIDVALIDITY changes while old mail is still taken in. Mails lie in any order of dates, so the newest one is no proof."""
     everything = Position(1, 20, old=50_000, newest=NOON)

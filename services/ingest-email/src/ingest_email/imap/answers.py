@@ -41,6 +41,7 @@ class Mailbox:
     uid_next: int
     exists: int
     keywords: bool
+    is_uid_next_guessed: bool = False
 
 
 class Refusal(StrEnum):

@@ -118,6 +118,8 @@ class ImapConnection:
         if self.can("MOVE"):
             await self._call("MOVE", self._client.uid("move", _set(uids), name), folder)
             return
+        if not self.can("UIDPLUS"):
+            raise ConfigurationError(f"{self._where} has neither MOVE nor UIDPLUS: use mark: seen instead of mark: move")
         await self._call("COPY", self._client.uid("copy", _set(uids), name), folder)
         await self.mark(uids, "\\Deleted")
         await self._call("EXPUNGE", self._client.uid("expunge", _set(uids)))

@@ -66,7 +66,7 @@ class FolderPoller:
         """Batches from behind `position`, for ever."""
         connection, box = await self._connected()
         at = self._load(position)
-        if at.uid_validity != box.uid_validity:
+        if at.is_void(box):
             at = at.renumbered(box)
             yield Batch((), at.dump())
         while True:
@@ -83,7 +83,7 @@ class FolderPoller:
     async def published(self, batch: Batch[MailboxMail]) -> None:
         """Mark what is safe on the bus, where that is configured."""
         if self._marker is not None and batch.payloads:
-            await self._marker.mark([int(one.place[-1]) for one in batch.payloads])
+            await self._marker.mark([int(one.place[2]) for one in batch.payloads])
 
     async def close(self) -> None:
         """Drop the connections."""
@@ -107,7 +107,7 @@ class FolderPoller:
                 box = await connection.select(self._folder, writable=False)
                 if box.uid_next == 0:
                     last = await connection.search("*")
-                    box = replace(box, uid_next=max(last, default=0) + 1)
+                    box = replace(box, uid_next=max(last, default=0) + 1, is_uid_next_guessed=True)
             except BaseException:
                 await connection.close()
                 raise
@@ -172,7 +172,8 @@ class FolderPoller:
     def _payload(self, at: Position, item: FetchedItem, content: Content, size: int) -> Fetched[MailboxMail]:
         order = f"{at.uid_validity:010d}{item.uid:010d}"
         mail = MailboxMail(content, item.internal_date, order)
-        return Fetched((self._folder, at.uid_validity, item.uid), mail, content, size, MEDIA_TYPE)
+        again = (at.generation,) if at.generation else ()
+        return Fetched((self._folder, at.uid_validity, item.uid, *again), mail, content, size, MEDIA_TYPE)
 
     async def _rest(self, connection: ImapConnection) -> None:
         if connection.grew:

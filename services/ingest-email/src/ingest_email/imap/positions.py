@@ -26,7 +26,8 @@ class Position:
 
     Below `old` (the folder's UIDNEXT when this numbering was first seen) only mails of the day `since` or later count,
     and none that came before `floor`: that is how an account starts now or at a date. From `old` on every mail counts.
-    `newest` is the latest INTERNALDATE seen; from there a rescan finds its day.
+    `newest` is the latest INTERNALDATE seen; from there a rescan finds its day. `generation` counts how often numbers
+    began again that had been used: the same UIDVALIDITY and UID may then be another mail.
     """
 
     uid_validity: int
@@ -35,6 +36,7 @@ class Position:
     since: date | None = None
     floor: datetime | None = None
     newest: datetime | None = None
+    generation: int = 0
 
     def dump(self) -> str:
         """As text for the checkpoint."""
@@ -57,6 +59,10 @@ class Position:
         """Whether a mail behind this position is to be taken in."""
         return uid > self.uid and (uid >= self.old or self.floor is None or arrived is None or arrived >= self.floor)
 
+    def is_void(self, box: Mailbox) -> bool:
+        """Whether the folder's numbers are not those of this position: a new UIDVALIDITY, or UIDs below it that are still to be given."""
+        return self.uid_validity != box.uid_validity or (not box.is_uid_next_guessed and box.uid_next <= self.uid)
+
     def renumbered(self, box: Mailbox) -> "Position":
         """The folder has new UIDs: go through it again from a week before the newest mail seen, but not from before the start.
 
@@ -73,6 +79,7 @@ class Position:
             since=max((day for day in (start, seen) if day is not None), default=None),
             floor=self.floor,
             newest=self.newest,
+            generation=self.generation + (box.uid_validity <= self.uid_validity),
         )
 
 
