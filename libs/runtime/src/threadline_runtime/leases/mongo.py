@@ -1,5 +1,7 @@
 """Leases on MongoDB: a document a process, a document a lease; taking is one compare-and-set."""
 
+from collections.abc import Mapping
+
 from threadline_runtime.leases.port import Lease, Sighting
 from threadline_runtime.mongo import MongoDatabase
 
@@ -23,6 +25,10 @@ class MongoLeaseStore:
     async def silence(self, holder: str) -> None:
         """See the port."""
         await self._beats.delete({"_id": holder})
+
+    async def beats(self) -> Mapping[str, int]:
+        """See the port."""
+        return {found["_id"]: found["beat"] for found in await self._beats.find({})}
 
     async def look(self, name: str) -> Sighting:
         """See the port."""

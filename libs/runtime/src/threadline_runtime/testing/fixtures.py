@@ -6,20 +6,33 @@ Servers start once a session, when a first test asks, and end with the session.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Protocol
 
 import pytest
 
+from threadline_runtime.mongo import MongoDatabase
 from threadline_runtime.testing.certificates import Certificates, make_certificates
 from threadline_runtime.testing.fake_smtp import FakeSmtp, Tls
 from threadline_runtime.testing.kafka import KAFKA_VARIABLE, running_kafka
 from threadline_runtime.testing.mail_world import MailWorld
 from threadline_runtime.testing.mail_world import mail_world as start_mail_world
+from threadline_runtime.testing.mongodb import database_url, named_mongodb, running_mongodb
 from threadline_runtime.testing.requirements import require_programs
 
-__all__ = ["StartFakeSmtp", "certificates", "fake_smtp", "kafka", "mail_servers", "mail_world", "start_fake_smtp"]
+__all__ = [
+    "StartFakeSmtp",
+    "certificates",
+    "fake_smtp",
+    "kafka",
+    "mail_servers",
+    "mail_world",
+    "mongodb",
+    "mongodb_server",
+    "start_fake_smtp",
+]
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +55,30 @@ def kafka(request: pytest.FixtureRequest) -> Iterator[str]:
     with running_kafka() as cluster:
         yield cluster.url
         cluster.keep_logs = bool(request.session.testsfailed)
+
+
+@pytest.fixture(scope="session")
+def mongodb_server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a MongoDB-wire server for the whole session, or of the cluster that THREADLINE_TEST_MONGODB_URI names.
+
+    A test that stops or stalls it starts its own with `running_mongodb`.
+    """
+    named = named_mongodb()
+    if named is not None:
+        yield named
+        return
+    with running_mongodb() as server:
+        yield server.url
+        server.keep_log = bool(request.session.testsfailed)
+
+
+@pytest.fixture
+async def mongodb(mongodb_server: str) -> AsyncIterator[MongoDatabase]:
+    """A database of its own a test, open and empty; it is removed at the end."""
+    database = MongoDatabase.open(database_url(mongodb_server, f"threadline_test_{uuid.uuid4().hex[:12]}"))
+    yield database
+    await database.drop()
+    await database.close()
 
 
 @pytest.fixture(scope="session")

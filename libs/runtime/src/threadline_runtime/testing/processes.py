@@ -78,8 +78,7 @@ class ServerProcess:
         """End the server and its children at once, as `kill -9` or a power cut would."""
         if self._keeper is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._keeper.pid, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
         self._keeper.wait()
         if self._keeper.stdin is not None:
             with contextlib.suppress(OSError):
@@ -87,11 +86,24 @@ class ServerProcess:
         self._keeper = None
         self._wait_until_silent()
 
+    def freeze(self) -> None:
+        """Stop every process of the server where it stands, with its connections open."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
     def log_tail(self, lines: int = 20) -> str:
         """The last lines the server wrote, for an error message."""
         if not self._log.exists():
             return ""
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-lines:])
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._keeper is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._keeper.pid, number)
 
     def _wait_for(self, port: int, deadline: float) -> None:
         while not is_listening(port):

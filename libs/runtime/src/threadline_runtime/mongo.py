@@ -1,0 +1,254 @@
+"""A MongoDB database: the client with its deadlines and concerns, and the few operations that all adapters are made of.
+
+Every write is atomic on one document, with the classic update operators. What `w=majority` has acknowledged stays; what is read with
+read concern `majority` stays too, so that doing nothing because something was read is safe. Not here: collections and their indexes
+(each store brings its own), and which error asks for what (`mongo_errors`).
+"""
+
+import warnings
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import pymongo
+from bson import ObjectId
+from bson.errors import BSONError
+from pymongo import ASCENDING, AsyncMongoClient, IndexModel, InsertOne, ReturnDocument, UpdateOne, WriteConcern
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo.operations import DeleteOne
+from pymongo.read_concern import ReadConcern
+from pymongo.read_preferences import ReadPreference
+
+from threadline_runtime.errors import ConfigurationError
+from threadline_runtime.mongo_errors import code_of, mapped
+
+__all__ = ["Document", "Indexes", "MongoCollection", "MongoDatabase", "Swap", "index"]
+
+Document: TypeAlias = dict[str, Any]
+"""A document as it is stored; it does not leave the adapters."""
+Indexes: TypeAlias = Mapping[str, Sequence[IndexModel]]
+"""The indexes of a service, by collection."""
+Change: TypeAlias = "InsertOne[Document] | UpdateOne | DeleteOne"
+Order: TypeAlias = Sequence[tuple[str, int]]
+
+_DEADLINE_SECONDS = 10.0
+_BULK_SECONDS = 30.0
+_PROBE_SECONDS = 3.0
+_CONNECT_MS = 5000
+_CONNECTIONS = 50
+_IDS_A_QUERY = 5000
+_DEFAULT_NAME = "threadline"
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """A compare-and-set: stored where the version is still `expected` (0: where there is no such document).
+
+    `push` is appended to arrays; a new document begins with it.
+    """
+
+    id: str
+    expected: int
+    version: int
+    fields: Document
+    push: Document = field(default_factory=dict)
+
+
+class MongoDatabase:
+    """A database on a server, a replica set or a sharded cluster, shared by everything in one process and one event loop."""
+
+    def __init__(self, client: "AsyncMongoClient[Document]", name: str, where: str) -> None:
+        self._client = client
+        self._database = client.get_database(
+            name,
+            read_preference=ReadPreference.PRIMARY,
+            read_concern=ReadConcern("majority"),
+            write_concern=WriteConcern(w="majority", j=True),
+        )
+        self.where = where
+
+    @classmethod
+    def open(cls, url: str) -> "MongoDatabase":
+        """The database that the URL names (`threadline` where it names none); connects when it is first asked.
+
+        Must be called inside the event loop. Raises ConfigurationError for a URL that cannot be used.
+        """
+        split = urlsplit(url)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)  # else an option with a wrong name or value is left out
+                client: AsyncMongoClient[Document] = AsyncMongoClient(
+                    url,
+                    tz_aware=True,
+                    connect=False,
+                    maxPoolSize=_CONNECTIONS,
+                    serverSelectionTimeoutMS=_CONNECT_MS,
+                    connectTimeoutMS=_CONNECT_MS,
+                    appname="threadline",
+                )
+            name = client.get_default_database(_DEFAULT_NAME).name
+        except (PyMongoError, UserWarning, ValueError, TypeError) as error:
+            # Of a password that is not percent-encoded a part would stand in the client's text.
+            why = "user and password must be percent-encoded; look at the options, too" if "@" in url else str(error)
+            raise ConfigurationError(f"THREADLINE_DATABASE__URL: cannot use {split.scheme}://...: {why}") from None
+        return cls(client, name, split.netloc.rpartition("@")[2])
+
+    def collection(self, name: str) -> "MongoCollection":
+        """A collection; it need not exist."""
+        return MongoCollection(self, self._database[name])
+
+    async def make_indexes(self, indexes: Indexes) -> None:
+        """Create what is missing; waits as long as it takes on a large collection. Raises TransientError, ConfigurationError."""
+        for name, wanted in indexes.items():
+            with self.asked(None):
+                await self._database[name].create_indexes(list(wanted))
+
+    async def probe(self) -> None:
+        """Write one small document; raises what a write would raise."""
+        with self.asked(_PROBE_SECONDS):
+            await self._database["runtime_probe"].update_one({"_id": "probe"}, {"$set": {"at": ObjectId()}}, upsert=True)
+
+    async def drop(self) -> None:
+        """Remove the whole database; for tests."""
+        with self.asked(_DEADLINE_SECONDS):
+            await self._client.drop_database(self._database.name)
+
+    async def close(self) -> None:
+        """Let go of the connections. A second call does nothing."""
+        await self._client.close()
+
+    @contextmanager
+    def asked(self, seconds: float | None) -> Iterator[None]:
+        """Give what is awaited inside a deadline, and its errors the type that says what to do."""
+        try:
+            with pymongo.timeout(seconds):
+                yield
+        except (PyMongoError, BSONError, UnicodeError, OverflowError) as error:
+            raise mapped(error, self.where) from error
+
+
+class MongoCollection:
+    """One collection. Every method raises TransientError when the server does not answer, ConfigurationError for a refused login."""
+
+    def __init__(self, database: MongoDatabase, collection: "AsyncCollection[Document]") -> None:
+        self._database = database
+        self._collection = collection
+
+    async def find(self, where: Document, *, fields: Sequence[str] = (), order: Order = (), limit: int = 0) -> list[Document]:
+        """The documents, whole or with these fields and `_id` only; `limit` 0 is none."""
+        with self._database.asked(_DEADLINE_SECONDS):
+            cursor = self._collection.find(where, list(fields) or None, limit=limit, sort=list(order) or None)
+            return await cursor.to_list()
+
+    async def first(self, where: Document, *, order: Order = ()) -> Document | None:
+        """The first of them."""
+        with self._database.asked(_DEADLINE_SECONDS):
+            return await self._collection.find_one(where, sort=list(order) or None)
+
+    async def by_ids(self, ids: Iterable[Any], *, fields: Sequence[str] = ()) -> list[Document]:
+        """Those that there are of any number of ids."""
+        wanted = list(ids)
+        found: list[Document] = []
+        for start in range(0, len(wanted), _IDS_A_QUERY):
+            found += await self.find({"_id": {"$in": wanted[start : start + _IDS_A_QUERY]}}, fields=fields)
+        return found
+
+    async def pages(self, where: Document, *, size: int, fields: Sequence[str] = ()) -> AsyncIterator[list[Document]]:
+        """All of them in the order of `_id`, each page a query of its own."""
+        after: Document = {}
+        while page := await self.find({**where, **after}, fields=fields, order=[("_id", ASCENDING)], limit=size):
+            yield page
+            after = {"_id": {"$gt": page[-1]["_id"]}}
+
+    async def grouped(self, stages: Sequence[Document]) -> list[Document]:
+        """The answer of an aggregation."""
+        with self._database.asked(_DEADLINE_SECONDS):
+            return await (await self._collection.aggregate(list(stages))).to_list()
+
+    async def insert(self, documents: Sequence[Document]) -> frozenset[int]:
+        """Insert each where nothing has its `_id`; the places of those that found one there."""
+        if not documents:
+            return frozenset()
+        _, refused = await self._bulk([InsertOne(document) for document in documents])
+        return refused
+
+    async def write(self, changes: Sequence[Change]) -> None:
+        """Do all of these, in any order.
+
+        An upsert whose filter asks for more than the `_id` does nothing where the document is there and does not match.
+        """
+        if not changes:
+            return
+        _, refused = await self._bulk(changes)
+        # Refused upserts either lost a race for a new document, which the second time they find, or do not match it.
+        if refused:
+            await self._bulk([changes[place] for place in sorted(refused)])
+
+    async def change(self, where: Document, change: Document) -> bool:
+        """Change the one document that matches; False where there is none."""
+        with self._database.asked(_DEADLINE_SECONDS):
+            return (await self._collection.update_one(where, change)).matched_count == 1
+
+    async def put(self, where: Document, change: Document) -> Document | None:
+        """Change the document or make it, and answer it as it is then; None where it is there and does not match."""
+        for _ in range(2):  # a refused insert may have lost a race for a new document, which the second time it finds
+            with self._database.asked(_DEADLINE_SECONDS):
+                try:
+                    return await self._collection.find_one_and_update(where, change, upsert=True, return_document=ReturnDocument.AFTER)
+                except DuplicateKeyError:
+                    continue
+        return None
+
+    async def delete(self, where: Document) -> None:
+        """Remove the one document that matches, if any."""
+        with self._database.asked(_DEADLINE_SECONDS):
+            await self._collection.delete_one(where)
+
+    async def swap(self, swaps: Sequence[Swap]) -> frozenset[str]:
+        """Compare-and-set each; the ids of those stored.
+
+        One that was stored and overwritten before we could look may be missing: who lost reads again and finds it decided.
+        """
+        mark = ObjectId()
+        new = [one for one in swaps if one.expected == 0]
+        old = [one for one in swaps if one.expected != 0]
+        changes = [InsertOne(_new(one, mark)) for one in new] + [_replacing(one, mark) for one in old]
+        matched, refused = await self._bulk(changes) if changes else (0, frozenset[int]())
+        won = {one.id for place, one in enumerate(new) if place not in refused}
+        if matched == len(old):
+            return frozenset(won.union(one.id for one in old))
+        found = await self.by_ids([one.id for one in old], fields=["by"])
+        return frozenset(won.union(one["_id"] for one in found if one.get("by") == mark))
+
+    async def _bulk(self, changes: Sequence[Change]) -> tuple[int, frozenset[int]]:
+        """How many documents matched, and the places of what was refused because its `_id` is there."""
+        with self._database.asked(_BULK_SECONDS):
+            try:
+                done = await self._collection.bulk_write(list(changes), ordered=False)
+            except BulkWriteError as error:
+                details = error.details or {}
+                if code_of(error) is not None or details.get("writeConcernErrors"):
+                    raise
+                return int(details.get("nMatched", 0)), frozenset(int(item["index"]) for item in details["writeErrors"])
+            return done.matched_count, frozenset()
+
+
+def index(*keys: str, unique: bool = False) -> IndexModel:
+    """An index over these fields; `-field` descends."""
+    spelled = [(key.removeprefix("-"), pymongo.DESCENDING if key.startswith("-") else ASCENDING) for key in keys]
+    return IndexModel(spelled, unique=unique)
+
+
+def _new(swap: Swap, mark: ObjectId) -> Document:
+    begun = {name: [value] for name, value in swap.push.items()}
+    return {"_id": swap.id, "version": swap.version, "by": mark, **swap.fields, **begun}
+
+
+def _replacing(swap: Swap, mark: ObjectId) -> UpdateOne:
+    change: Document = {"$set": {"version": swap.version, "by": mark, **swap.fields}}
+    if swap.push:
+        change["$push"] = swap.push
+    return UpdateOne({"_id": swap.id, "version": swap.expected}, change)

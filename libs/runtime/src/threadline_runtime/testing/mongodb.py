@@ -1,0 +1,142 @@
+"""A server on loopback that speaks MongoDB's protocol (mongo-java-server), with a durable file that is thrown away at the end.
+
+It stands in for MongoDB where no `mongod` can be had. It has no sessions, transactions, change streams and partial indexes, uses an
+index only where it is unique and the filter names exactly its keys, and loses its last second on `kill -9`: so it is ended by SIGTERM.
+THREADLINE_TEST_MONGODB_URI names a real cluster to be used instead.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from threadline_runtime.testing.maven import Jars
+from threadline_runtime.testing.ports import LOOPBACK, free_port
+from threadline_runtime.testing.processes import ServerProcess
+from threadline_runtime.testing.requirements import require_programs
+
+MONGODB_VARIABLE = "THREADLINE_TEST_MONGODB_URI"
+_VERSION = "1.47.0"
+_JARS = Jars(
+    "mongo-java-server",
+    _VERSION,
+    (
+        f"de.bwaldvogel:mongo-java-server:{_VERSION}",
+        f"de.bwaldvogel:mongo-java-server-h2-backend:{_VERSION}",
+        "org.slf4j:slf4j-simple:2.0.17",
+    ),
+)
+# By itself it says that it is a MongoDB 3.6, which PyMongo no longer talks to.
+_PROGRAM = """import de.bwaldvogel.mongo.MongoServer;
+import de.bwaldvogel.mongo.MongoVersion;
+import de.bwaldvogel.mongo.backend.h2.H2Backend;
+import java.util.List;
+
+public class Server {
+    public static void main(String[] arguments) {
+        H2Backend backend = new H2Backend(arguments[1]);
+        backend.version(new MongoVersion() {
+            public List<Integer> getVersionArray() { return List.of(5, 0, 0); }
+            public String toVersionString() { return "5.0.0"; }
+            public int getWireVersion() { return 13; }
+        });
+        MongoServer server = new MongoServer(backend);
+        Runtime.getRuntime().addShutdownHook(new Thread(server::shutdownNow));
+        server.bind("127.0.0.1", Integer.parseInt(arguments[0]));
+    }
+}
+"""
+_JVM = ("-Xms128m", "-Xmx768m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
+_START_SECONDS = 60.0
+
+__all__ = ["MONGODB_VARIABLE", "MongoServer", "database_url", "named_mongodb", "require_mongodb", "running_mongodb"]
+
+
+def require_mongodb() -> None:
+    """Skip the test, or fail it under THREADLINE_REQUIRE_SERVICES=1, where the server can be neither fetched nor run."""
+    _JARS.require()
+    require_programs("javac", package="openjdk-17-jdk-headless")
+
+
+def database_url(server: str, database: str) -> str:
+    """A server's URL with the name of one database in it."""
+    split = urlsplit(server)
+    return urlunsplit((split.scheme, split.netloc, f"/{database}", split.query, ""))
+
+
+class MongoServer:
+    """One server. Use it as a context manager, or call `start` and `close`; `start` after `stop` finds the data again."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="threadline-mongodb-"))
+        self.port = free_port()
+        self.keep_log = False
+        program = self.folder / "Server.java"
+        program.write_text(_PROGRAM)
+        command: list[str | Path] = ["java", *_JVM, "-cp", f"{_JARS.folder()}/*", program, str(self.port), self.folder / "data.h2"]
+        self._process = ServerProcess(command, self.folder / "mongodb.log")
+
+    def __enter__(self) -> MongoServer:
+        try:
+            self.start()
+        except BaseException:
+            self.keep_log = True
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.keep_log = self.keep_log or kind is not None
+        self.close()
+
+    @property
+    def url(self) -> str:
+        """Where clients reach it; `database_url` puts a database's name into it."""
+        return f"mongodb://{LOOPBACK}:{self.port}"
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and not stopped."""
+        return self._process.running
+
+    def start(self) -> None:
+        """Start, or start again on the same port with the same data. Raises ServerNotReadyError with the end of the log."""
+        self._process.start([self.port], _START_SECONDS)
+
+    def stop(self) -> None:
+        """End in an orderly way, by SIGTERM; everything that was acknowledged is in the file."""
+        self._process.stop(within=30)
+
+    def stall(self) -> None:
+        """Stop answering (SIGSTOP) with every connection open, until `go_on`."""
+        self._process.freeze()
+
+    def go_on(self) -> None:
+        """Answer again."""
+        self._process.thaw()
+
+    def close(self) -> None:
+        """End it and remove the data; with `keep_log` the log stays in `folder`. A second call does nothing."""
+        self._process.kill()
+        for file in self.folder.glob("data.h2*"):
+            file.unlink()
+        if not self.keep_log:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def running_mongodb() -> Iterator[MongoServer]:
+    """A server while the context lasts; skips the test where it cannot run."""
+    require_mongodb()
+    with MongoServer() as server:
+        yield server
+
+
+def named_mongodb() -> str | None:
+    """The real cluster that the environment names, if any."""
+    return os.environ.get(MONGODB_VARIABLE) or None

@@ -1,0 +1,142 @@
+"""MongoDatabase: what each operation promises to the adapters, and what they are told when the server is away."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+from pymongo import UpdateOne
+from threadline_runtime import mongo
+from threadline_runtime.bus.dead_letters import Note
+from threadline_runtime.bus.mongo_dead_letter_notes import MongoDeadLetterNotes
+from threadline_runtime.bus.port import Position
+from threadline_runtime.errors import ConfigurationError, PermanentError, TransientError
+from threadline_runtime.mongo import MongoDatabase, Swap, index
+from threadline_runtime.testing.mongodb import database_url, running_mongodb
+
+pytestmark = pytest.mark.integration
+AT = datetime(2026, 11, 23, 9, tzinfo=UTC)
+
+
+async def test_the_first_insert_stands_and_the_others_are_named(mongodb: MongoDatabase) -> None:
+    """P2: `_id` is the claim; what is there already does not keep the rest of a batch from being stored."""
+    things = mongodb.collection("things")
+    assert await things.insert([{"_id": "a", "from": 1}, {"_id": "b", "from": 1}]) == frozenset()
+    assert await things.insert([{"_id": "c", "from": 2}, {"_id": "a", "from": 2}, {"_id": "d", "from": 2}]) == {1}
+    assert {one["_id"]: one["from"] for one in await things.find({})} == {"a": 1, "b": 1, "c": 2, "d": 2}
+
+
+async def test_of_racing_swaps_one_wins(mongodb: MongoDatabase) -> None:
+    """P2: of many that decided on the same version exactly one is stored, and only that one is told so."""
+    things = mongodb.collection("things")
+    for version in range(1, 6):
+        swaps = [
+            [Swap("a", version - 1, version, {"by_task": task}), Swap("b", version - 1, version, {"by_task": task})] for task in range(8)
+        ]
+        won = await asyncio.gather(*(things.swap(mine) for mine in swaps))
+        for i in ("a", "b"):
+            winners = [task for task, ids in enumerate(won) if i in ids]
+            stored = await things.first({"_id": i})
+            assert stored is not None
+            assert [stored["by_task"]] == winners
+            assert stored["version"] == version
+
+
+async def test_an_upsert_that_does_not_match_changes_nothing(mongodb: MongoDatabase) -> None:
+    """P2: a condition beside the `_id` holds also where the document must be made."""
+    things = mongodb.collection("things")
+    changes = [UpdateOne({"_id": i, "rank": {"$lt": 5}}, {"$set": {"rank": 5}}, upsert=True) for i in ("a", "b")]
+    await things.insert([{"_id": "a", "rank": 9}])
+    await things.write(changes)
+    assert {one["_id"]: one["rank"] for one in await things.find({})} == {"a": 9, "b": 5}
+    assert await things.put({"_id": "a", "rank": {"$lt": 7}}, {"$set": {"rank": 7}}) is None
+
+
+async def test_racing_upserts_all_count(mongodb: MongoDatabase) -> None:
+    """P3: who loses the race for a new document changes it, instead of being dropped."""
+    things = mongodb.collection("things")
+    await asyncio.gather(*(things.write([UpdateOne({"_id": "a"}, {"$inc": {"count": 1}}, upsert=True)]) for _ in range(30)))
+    assert [one["count"] for one in await things.find({})] == [30]
+
+
+async def test_every_page_is_read(mongodb: MongoDatabase) -> None:
+    """P3: paging leaves nothing out."""
+    things = mongodb.collection("things")
+    await things.insert([{"_id": f"{n:03}"} for n in range(25)])
+    pages = [[one["_id"] for one in page] async for page in things.pages({}, size=10)]
+    assert [len(page) for page in pages] == [10, 10, 5]
+    assert [one for page in pages for one in page] == [f"{n:03}" for n in range(25)]
+    assert len(await things.by_ids(f"{n:03}" for n in range(100))) == 25
+
+
+async def test_indexes_are_made_again_without_harm_and_a_changed_one_is_the_operators(mongodb: MongoDatabase) -> None:
+    """Issue 5: `migrate` can run at every start."""
+    for _ in range(2):
+        await mongodb.make_indexes({"things": (index("a", "-b"), index("c", unique=True))})
+    things = mongodb.collection("things")
+    await things.insert([{"_id": 1, "c": 1}])
+    assert await things.insert([{"_id": 2, "c": 1}]) == {0}
+
+
+async def test_what_cannot_be_stored_is_permanent(mongodb: MongoDatabase) -> None:
+    """P8: a record that can never be stored is set aside, not tried for ever."""
+    things = mongodb.collection("things")
+    for value in ("\ud800", 1 << 80):
+        with pytest.raises(PermanentError):
+            await things.insert([{"_id": "a", "value": value}])
+
+
+async def test_notes_of_dead_letters(mongodb: MongoDatabase) -> None:
+    """The first note stands; those of another topic are apart."""
+    notes = MongoDeadLetterNotes(mongodb)
+    await notes.migrate()
+    first, later = Note("redriven", AT), Note("discarded", AT)
+    place = Position("threadline.inbound.v1", 3, 1412)
+    await notes.add(place, first)
+    await notes.add(place, later)
+    await notes.add(Position("threadline.commands.v1", 3, 1412), later)
+    assert await notes.of_topic("threadline.inbound.v1") == {place: first}
+
+
+async def test_a_server_that_stops_stalls_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """P8: while the server is away every operation says so, and everything acknowledged is there when it is back."""
+    for name in ("_DEADLINE_SECONDS", "_BULK_SECONDS", "_PROBE_SECONDS"):
+        monkeypatch.setattr(mongo, name, 0.5)
+    with running_mongodb() as server:
+        database = MongoDatabase.open(database_url(server.url, "threadline"))
+        things = database.collection("things")
+        await things.insert([{"_id": n} for n in range(100)])
+        server.stall()
+        with pytest.raises(TransientError, match=str(server.port)):
+            await things.find({})
+        with pytest.raises(TransientError):
+            await database.probe()
+        server.go_on()
+        assert len(await things.find({})) == 100
+        server.stop()
+        for attempt in (things.find({}), things.insert([{"_id": "b"}]), things.swap([Swap("a", 1, 2, {})]), database.probe()):
+            with pytest.raises(TransientError, match="does not answer"):
+                await attempt
+        server.start()
+        monkeypatch.setattr(mongo, "_DEADLINE_SECONDS", 30.0)
+        assert len(await things.find({})) == 100
+        await database.close()
+        with pytest.raises(TransientError):
+            await things.find({})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mongodb://",
+        "mongodb://user:geheim@",
+        "mongodb://h:port/x",
+        "mongodb://u:ge/heim@h",
+        "mongodb://u:geheim@h/?tls=maybe",
+        "mongodb://h/?tsl=true",
+    ],
+)
+async def test_a_url_that_cannot_be_used_is_the_operators(url: str) -> None:
+    """The message names the variable and never the password."""
+    with pytest.raises(ConfigurationError, match="THREADLINE_DATABASE__URL") as caught:
+        MongoDatabase.open(url)
+    assert "heim" not in str(caught.value)
