@@ -12,6 +12,7 @@ from notifier.domain.delivery import Delivery, DeliveryId
 from notifier.domain.lane import Lane
 from notifier.store.documents import read_delivery, state_json
 from notifier.store.port import Totals
+from notifier.store.totals import totals_of
 
 __all__ = ["SqliteDeliveryStore"]
 
@@ -144,10 +145,7 @@ class SqliteDeliveryStore:
         """See DeliveryStore."""
         start = _millis(since) if since is not None else 0
         rows = await self._database.read(lambda connection: connection.execute(_TOTALS, (start,)).fetchall())
-        by_account: dict[str, list[tuple[DeliveryRank, int, int]]] = {}
-        for account_id, rank, count, repeats in rows:
-            by_account.setdefault(account_id, []).append((DeliveryRank(rank), count, repeats))
-        return {account_id: _totals(counts) for account_id, counts in by_account.items()}
+        return totals_of(rows)
 
     async def _changes(self, statement: str, values: tuple[object, ...]) -> bool:
         return await self._database.write(lambda connection: connection.execute(statement, values).rowcount) == 1
@@ -172,20 +170,6 @@ def _row(delivery: Delivery) -> tuple[object, ...]:
         delivery.version,
         state_json(delivery),
         delivery.message.to_json(),
-    )
-
-
-def _totals(counts: Sequence[tuple[DeliveryRank, int, int]]) -> Totals:
-    def of(*ranks: DeliveryRank) -> int:
-        return sum(count for rank, count, _ in counts if rank in ranks)
-
-    return Totals(
-        accepted=sum(count for _, count, _ in counts),
-        sent=of(DeliveryRank.SENT),
-        failed=of(DeliveryRank.FAILED_CALL),
-        uncertain=of(DeliveryRank.UNCERTAIN),
-        in_flight=of(DeliveryRank.QUEUED, DeliveryRank.SENDING),
-        repeated=sum(repeats for _, _, repeats in counts),
     )
 
 
