@@ -291,6 +291,39 @@ async def test_what_changes_shows_by_itself(page: Page, site: Site) -> None:
     await expect(page.locator(".item").first).to_contain_text("It is here, thank you!")
 
 
+async def test_an_answer_that_came_back_is_seen_in_the_list_and_its_button_is_free(page: Page, site: Site) -> None:
+    """Nobody opens every conversation to see whether an answer arrived; what shows at the pointer must not lie over the button."""
+    failed = await site.world.moved(await site.world.moved(site.sent, DeliveryRank.SENT), DeliveryRank.FAILED_RECEIPT)
+    item = page.locator(".item", has_text="Lamp arrived")
+    await expect(item.locator(".tag.failed")).to_have_text("Not delivered")
+    card = page.locator(f'[data-id="{failed.message_id}"] .card')
+    await card.hover()
+    again = card.get_by_role("button", name="Try again")
+    corner = (
+        "one => { const box = one.getBoundingClientRect(); return one.contains(document.elementFromPoint(box.right - 4, box.bottom - 4)); }"
+    )
+    assert await again.evaluate(corner)
+
+
+async def test_a_long_name_leaves_the_composer_in_one_line_and_a_toast_leaves_it_in_sight(page: Page, site: Site) -> None:
+    name = "Very Long Name That Never Ends Because Somebody Put Their Whole Title In It"
+    long = await site.world.contact("email:long@new.example", name)
+    strand = await site.world.strand(long, None, "email", datetime.now(UTC))
+    await site.world.message(strand, "Hello.", datetime.now(UTC), subject=None)
+    item = page.locator(".item", has_text="Very Long Name")
+    await expect(item.locator(".item-subject")).to_have_text("(no subject)")
+    await item.click()
+    await expect(page.locator(".composer-to")).to_contain_text("Very Long Name")
+    tabs = [await tab.bounding_box() for tab in await page.locator(".composer-tabs [role=tab]").all()]
+    assert len({box["y"] for box in tabs if box}) == 1
+    await page.keyboard.press("a")
+    await expect(page.locator(".toast")).to_be_visible()
+    toast, composer = await page.locator(".toasts").bounding_box(), await page.locator(".composer").bounding_box()
+    assert toast
+    assert composer
+    assert toast["x"] + toast["width"] <= composer["x"]
+
+
 async def test_a_new_customer_appears_on_top_of_the_list(page: Page, site: Site) -> None:
     zoe = await site.world.contact("email:zoe@new.example", "Zoe New")
     strand = await site.world.strand(zoe, "Do you repair lamps?", "email", datetime.now(UTC))

@@ -225,3 +225,12 @@ async def test_an_upload_has_a_limit_of_its_own(tmp_path: Path) -> None:
         assert (await api.post("/v1/attachments?brand=acme", files={"file": ("a", b"x" * 2000)})).status_code == 201
         assert (await api.post("/v1/attachments?brand=acme", files={"file": ("a", b"x" * 5000)})).json()["code"] == "too_large"
     await world.close()
+
+
+async def test_a_body_that_is_no_json_is_told_how_to_be_one(world: World, api: httpx.AsyncClient) -> None:
+    """What `curl -d` sends by itself is called a form: the refusal says which header is missing."""
+    strand, _ = await case(world)
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    refused = await api.post(f"/v1/conversations/{strand.strand_id}/notes", content='{"text":"x"}', headers=form)
+    assert refused.status_code == 422
+    assert refused.json()["detail"] == "body: send a JSON object, with `Content-Type: application/json`"

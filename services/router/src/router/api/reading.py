@@ -154,8 +154,8 @@ class Reading:
             return None
         text = "" if entry.deleted_at else " ".join((entry.reply_text or entry.text or "").split())[:_PREVIEW]
         files = ", ".join(one.file_name or "a file" for one in entry.attachments[:3])
-        by_us = entry.direction == "outbound"
-        return Preview(text=text or files, by_us=by_us, state=entry.state if by_us else None, occurred_at=entry.occurred_at)
+        state = entry.attempts[-1].rank.state if entry.attempts else None
+        return Preview(text=text or files, by_us=entry.direction == "outbound", state=state, occurred_at=entry.occurred_at)
 
     async def participants(self, conversation: Conversation, contact: ContactView) -> tuple[ParticipantView, ...]:
         """Who else wrote or was in copy lately, beside the customer and our own addresses."""

@@ -5,7 +5,7 @@ import { answers, clearComposer, closedComposer, compose, replyTo, write } from 
 import { detailsShown, drawDetails, showDetails } from "./details.js";
 import { byId, fill, h } from "./dom.js";
 import { icon } from "./icons.js";
-import { changed, markSeen, neighbour, reload, select, startList } from "./list.js";
+import { changed, markSeen, neighbour, reload, select, startList, touched } from "./list.js";
 import { closeOverlay, help, isOpen, menu, toast } from "./overlays.js";
 import { channelDot } from "./people.js";
 import { leave, put, refresh, show, sorted, startTimeline } from "./timeline.js";
@@ -168,6 +168,7 @@ function onChange(name, data) {
   // while a conversation is being read nobody knows yet which entries are its own
   if (held) held.push([name, data]);
   if (name === "entry.changed") {
+    if (data.entry.direction === "outbound") touched(data.entry.conversation_id);
     if (!belongs(data.entry)) return;
     put(data.entry);
     if (data.entry.direction === "inbound") answers(latestInbound());

@@ -86,7 +86,7 @@ function content(entry, redraw) {
     entry.quoted_text && fold(entry, "quoted", ["reply", "Show quoted"], ["reply", "Hide quoted"], redraw),
     html && fold(entry, "html", ["image", "Show as sent"], ["image", "Hide formatting"], redraw),
     isOpen(entry, "quoted") && h("div", { class: "quoted" }, linked(entry.quoted_text)),
-    html && isOpen(entry, "html") && mailFrame(html, text.length),
+    html && isOpen(entry, "html") && mailFrame(html),
   ];
 }
 

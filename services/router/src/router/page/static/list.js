@@ -143,6 +143,12 @@ async function enrich(id, version) {
   }, 150));
 }
 
+/** An entry of it changed in a way that its summary does not tell: an answer that came back. */
+export function touched(id) {
+  const known = items.get(id);
+  if (known) enrich(id, known.version);
+}
+
 export function select(id) {
   current = id;
   draw();
@@ -167,7 +173,7 @@ function draw() {
 function row(talk) {
   const unread = isUnread(talk) && talk.conversation_id !== current;
   const who = talk.contact ?? { identity: talk.contact_id };
-  const title = talk.subject || channelName(talk.channels[0] ?? "other");
+  const title = talk.subject || (talk.channels.includes("email") ? "(no subject)" : channelName(talk.channels[0] ?? "other"));
   return h(
     "li",
     { class: `item${unread ? " unread" : ""}`, data: { id: talk.conversation_id } },
@@ -186,6 +192,8 @@ function row(talk) {
           { class: "item-foot" },
           talk.channels.map(channelDot),
           talk.status !== "open" && h("span", { class: `tag ${talk.status}` }, talk.status === "snoozed" ? "Snoozed" : "Resolved"),
+          talk.preview?.state === "failed" && h("span", { class: "tag failed" }, "Not delivered"),
+          talk.preview?.state === "uncertain" && h("span", { class: "tag failed" }, "May not have arrived"),
           brands.length > 1 && h("span", { class: "tag" }, talk.brand),
           talk.assignee && h("span", { class: "tag", title: `Assigned to ${talk.assignee}` }, talk.assignee),
           unread && h("span", { class: "unread-dot", role: "img", "aria-label": "Unread" }),
