@@ -38,7 +38,6 @@ class _Part:
     name: str
     stage: Stage
     run: Callable[[], Awaitable[None]]
-    may_end: bool
     restart: bool
 
 
@@ -53,14 +52,12 @@ class Lifecycle:
         self._tasks: dict[_Part, asyncio.Task[None]] = {}
         self._stop = asyncio.Event()
 
-    def add(
-        self, name: str, run: Callable[[], Awaitable[None]], *, stage: Stage = Stage.WORK, may_end: bool = False, restart: bool = False
-    ) -> None:
+    def add(self, name: str, run: Callable[[], Awaitable[None]], *, stage: Stage = Stage.WORK, restart: bool = False) -> None:
         """Run this. With `restart` an error starts it anew after a pause, else it ends the process.
 
-        Returning ends the process too, unless the part `may_end`.
+        Returning ends the process too.
         """
-        self._parts.append(_Part(name, stage, run, may_end, restart))
+        self._parts.append(_Part(name, stage, run, restart))
 
     def stop(self) -> None:
         """Ask to stop, as a signal does."""
@@ -68,7 +65,7 @@ class Lifecycle:
 
     def liveness(self) -> str | None:
         """Which part has ended, if any; for `/livez`."""
-        ended = [part.name for part, task in self._tasks.items() if task.done() and not part.may_end]
+        ended = [part.name for part, task in self._tasks.items() if task.done()]
         return f"ended: {', '.join(ended)}" if ended else None
 
     async def run(self) -> None:
@@ -93,8 +90,8 @@ class Lifecycle:
                 running = [task for task in self._tasks.values() if not task.done()]
                 done, _ = await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
                 for part, task in self._tasks.items():
-                    if task in done and (reason := _died(part, task)) is not None:
-                        return reason
+                    if task in done:
+                        return _died(part, task)
                 if stopping in done:
                     return None
         finally:
@@ -105,11 +102,10 @@ class Lifecycle:
         while True:
             try:
                 await part.run()
-            except ConfigurationError:
-                raise
-            except Exception as error:
-                if not part.restart:
-                    raise
+            except Exception as raised:
+                error = _told(raised)
+                if not part.restart or isinstance(error, ConfigurationError):
+                    raise error from None
                 _log.error("part restarts", task=part.name, error_class=type(error).__name__, exc_info=error)
                 await asyncio.sleep(pause)
                 pause = min(_RESTART_MOST, pause * 2)
@@ -153,13 +149,19 @@ class Lifecycle:
                 loop.remove_signal_handler(number)
 
 
-def _died(part: _Part, task: "asyncio.Task[None]") -> ThreadlineError | None:
-    """Why the process must stop because this task has ended, if it must."""
+def _told(error: Exception) -> Exception:
+    """What happened inside a task group: the operator's to mend before all else, else what came first."""
+    if not isinstance(error, ExceptionGroup):
+        return error
+    inner = [_told(one) for one in error.exceptions]
+    return next((one for one in inner if isinstance(one, ConfigurationError)), inner[0])
+
+
+def _died(part: _Part, task: "asyncio.Task[None]") -> ThreadlineError:
+    """Why the process must stop because this task has ended."""
     error = None if task.cancelled() else task.exception()
     if isinstance(error, ConfigurationError):
         return error
-    if error is None and part.may_end:
-        return None
     if error is None:
         return TaskDied(f"{part.name} ended unexpectedly: see the log, then start again")
     _log.critical("part died", task=part.name, error_class=type(error).__name__, exc_info=error)

@@ -69,12 +69,30 @@ async def test_a_configuration_error_is_passed_on_as_it_is() -> None:
         await life.run()
 
 
-async def test_returning_is_dying_unless_it_may_end() -> None:
+async def test_what_a_task_group_wraps_is_told_as_it_is() -> None:
+    """One clear line for the operator: services run their parts in groups, and a group hides what happened in one of them."""
+
+    async def wrong() -> None:
+        raise ExceptionGroup("unhandled", [ExceptionGroup("unhandled", [ConfigurationError("threadline.db is damaged: put back a copy")])])
+
+    async def broken() -> None:
+        raise ExceptionGroup("unhandled", [LookupError("x")])
+
+    life = Lifecycle()
+    life.add("notifier", wrong, restart=True)
+    with pytest.raises(ConfigurationError, match="is damaged"):
+        await asyncio.wait_for(life.run(), 5)
+    life = Lifecycle()
+    life.add("router", broken)
+    with pytest.raises(TaskDied, match="router died of LookupError"):
+        await asyncio.wait_for(life.run(), 5)
+
+
+async def test_returning_is_dying() -> None:
     async def brief() -> None:
         return None
 
     life = Lifecycle()
-    life.add("migration", brief, may_end=True)
     life.add("consumer", brief)
     with pytest.raises(TaskDied, match="consumer ended unexpectedly"):
         await life.run()
