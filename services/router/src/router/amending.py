@@ -84,7 +84,7 @@ class Amending:
         again: list[InboundEvent] = []
         over: list[InboundEvent] = []
         for event in events:
-            told = [o for o in recorded.get(event.event_id, ()) if o.outcome != "waiting"]
+            told = [o for o in recorded.get(event.event_id, ()) if o.outcome not in {"waiting", "dead-lettered"}]
             if any(o.intake == intake_of(event) for o in told):
                 over.append(event)
             elif any(o.outcome in {"applied", "ignored"} for o in told):

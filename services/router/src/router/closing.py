@@ -38,25 +38,30 @@ async def close(parts: Parts, change: Change, step: Close, party: str) -> str:
     return "refused:newer_message" if any(s.status == "open" for s in case.values()) else DONE
 
 
-def _attended(strand: Strand, step: Attend, seqs: dict[str, int]) -> Changed | None:
+def _attended(strand: Strand, step: Attend) -> Changed | None:
     if step.what == "assign":
         if strand.assigned is not None and not strand.assigned.before(step.mark):
             return None
         return Changed(strand.model_copy(update={"assignee": step.assignee, "assigned": step.mark}))
     if strand.snoozed is not None and not strand.snoozed.before(step.mark):
         return None
-    update = {"snoozed_until": step.snoozed_until, "snoozed_seqs": seqs, "snoozed": step.mark}
+    update = {"snoozed_until": step.snoozed_until, "snoozed_seqs": step.read, "snoozed": step.mark}
     return Changed(strand.model_copy(update=update))
 
 
 async def attend(parts: Parts, change: Change, step: Attend, party: str) -> str:
-    """Set it in the conversation's own strand as it is read now; the latest command stands."""
-    strands = (await readings(parts.timeline, [party]))[party]
-    if step.conversation_id not in strands:
-        return "refused:not_found"
-    own = root(strands, step.conversation_id)
-    seqs = {i: s.inbound_seq for i, s in conversation_of(strands, own).items()}
-    await change(strands[own].owner, own, lambda strand: _attended(strand, step, seqs))
+    """Set it in the conversation's own strand as it is read now, and again where that has joined another meanwhile; the latest stands."""
+    before = None
+    for _ in rounds("setting what stands in a conversation"):
+        strands = (await readings(parts.timeline, [party]))[party]
+        if step.conversation_id not in strands:
+            return "refused:not_found"
+        own = root(strands, step.conversation_id)
+        if own == before:
+            break
+        before = own
+        await change(strands[own].owner, own, lambda strand: _attended(strand, step))
+        await failpoint("router.closing.after_attended")
     return DONE
 
 

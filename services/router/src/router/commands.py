@@ -52,8 +52,6 @@ from router.store.port import ContactChange, Outcome, Owed, Stored, Waiting
 
 __all__ = ["CommandConflictError", "Commands", "UnknownTargetError"]
 
-_LATEST = 50
-
 
 class CommandConflictError(PermanentError):
     """The same command id came with another body."""
@@ -61,6 +59,9 @@ class CommandConflictError(PermanentError):
 
 class UnknownTargetError(PermanentError):
     """The command names a conversation or message that is not there (or is another brand's)."""
+
+
+_REASONS: Mapping[type[PermanentError], str] = {CommandConflictError: "conflict", UnknownTargetError: "unknown_target"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,11 @@ class Commands:
         """Decide a command; one under a desk's reference not known yet waits for it."""
         known = await self._with_conversation(command)
         if known is None:
-            await self._wait(command)
+            waiting = await self._wait(command)
             known = await self._with_conversation(command)
-        if known is not None:
+            if known is not None:
+                await self._decide_waiting(waiting, known)
+        else:
             await self.handle_command(known)
 
     async def posted(self, desk_id: str, reference: str, conversation_id: str) -> None:
@@ -109,9 +112,19 @@ class Commands:
         for waiting in await self._parts.outcomes.waiting_for([desk_key(desk_id, reference)]):
             known = await self._with_conversation(parse_command(waiting.body))
             if known is not None:
-                await self.handle_command(known)
-                await failpoint("router.commands.before_waits_no_more")
-                await self._parts.outcomes.wait_no_more([waiting])
+                await self._decide_waiting(waiting, known)
+
+    async def _decide_waiting(self, waiting: Waiting, command: AnyCommand) -> None:
+        """Decide a command that waited; one that can never be is set aside, so that it holds up no other."""
+        try:
+            await self.handle_command(command)
+        except PermanentError as error:
+            if waiting.made is not None:
+                reason, at = _REASONS.get(type(error), "cannot_be"), self._parts.clock()
+                told = Outcome(waiting.made, waiting.event_id, waiting.account_id, waiting.channel, "ignored", reason, at)
+                await record(self._parts, [told])
+        await failpoint("router.commands.before_waits_no_more")
+        await self._parts.outcomes.wait_no_more([waiting])
 
     async def handle_command(self, command: AnyCommand) -> EntryDocument:
         """Decide once, carry out; the entry it left, now or before. Raises CommandConflictError and UnknownTargetError."""
@@ -135,15 +148,17 @@ class Commands:
         found = await self._parts.desks.reference(command.desk_id, command.desk_reference)
         return command.model_copy(update={"conversation_id": found}) if found else None
 
-    async def _wait(self, command: AnyCommand) -> None:
+    async def _wait(self, command: AnyCommand) -> Waiting:
         made = IntakeRef(intake_id=command.intake_id, index=command.intake_index or 0) if command.intake_id else None
         at = self._parts.clock()
         desk = command.desk_id or ""
         target = desk_key(desk, command.desk_reference or "")
-        await self._parts.outcomes.wait([Waiting(target, command.command_id, "command", command.to_json(), at, made, desk, "desk")])
+        waiting = Waiting(target, command.command_id, "command", command.to_json(), at, made, desk, "desk")
+        await self._parts.outcomes.wait([waiting])
         await failpoint("router.commands.after_wait")
         if made is not None:
             await record(self._parts, [Outcome(made, command.command_id, desk, "desk", "waiting", None, at)])
+        return waiting
 
     async def _check(self, command: AnyCommand) -> None:
         """What the API can say before anything is published."""
@@ -218,7 +233,7 @@ class Commands:
         if isinstance(command, AddNote):
             decide_note(draft, command, strand_id, await self._attachments(command.brand, command.attachments))
         elif isinstance(command, Assign | Snooze):
-            decide_attend(draft, command, strand_id)
+            decide_attend(draft, command, strand_id, await self._strands(target.owner))
         elif isinstance(command, SendReply):
             strands = await self._strands(target.owner)
             answered = await self._answered(command, strand_id, strands)
@@ -245,7 +260,7 @@ class Commands:
         return tuple(found[sha256] for sha256 in sha256s)
 
     async def _answered(self, command: SendReply, strand_id: str, strands: Mapping[str, Strand]) -> EntryDocument:
-        """The message named, else the latest of the conversation that can be answered: the customer's own before a participant's."""
+        """The message named, else the latest that the customer wrote and that can be answered; who only takes part is answered by name."""
         own = root(strands, strand_id) if strand_id in strands else strand_id
         case = conversation_of(strands, own) if own in strands else {}
         if command.in_reply_to is not None:
@@ -257,8 +272,7 @@ class Commands:
             if entry.direction != "inbound" or entry.reply_address is None:
                 raise Refused("not_answerable")
             return entry
-        found = await self._parts.timeline.latest_answerable(case or [strand_id], command.issued_at, _LATEST)
-        customers = [e for e in found if e.author_contact == e.party]
+        found = await self._parts.timeline.latest_answerable(case or [strand_id], command.issued_at, 1)
         if not found:
             raise Refused("nothing_to_answer")
-        return (customers or list(found))[0]
+        return found[0]

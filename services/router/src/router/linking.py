@@ -11,7 +11,7 @@ from threadline_runtime.failpoints import failpoint
 
 from router.domain.commanding import command_entry
 from router.domain.documents import Edge, OutboxItem, Suggestion, Why
-from router.domain.edges import DONE, decide_edge, new_edge, recorded
+from router.domain.edges import DONE, decide_edge, known_result, new_edge, recorded
 from router.outbox import Outbox, Task
 from router.parts import Parts, rounds
 from router.store.port import EdgeChange, OutcomeName, Owed
@@ -68,9 +68,18 @@ class Linking:
                 await self._suggest(event, same.identity)
                 outcome = ("applied", "suggested")
                 continue
-            result = await self.handle(_automatic(event, same.identity))
+            result = await self._said_again(event, same.identity) or await self.handle(_automatic(event, same.identity))
             outcome = ("applied", None) if result == DONE else ("ignored", result.partition(":")[2])
         return outcome
+
+    async def _said_again(self, event: InboundEvent, other: str) -> str | None:
+        """The result where the edge knows it already: providers say who somebody is with every message, and only news is decided."""
+        edge = new_edge(event.brand, event.author.identity, other)
+        stored = (await self._parts.timeline.edges([edge.link_id])).get(edge.link_id)
+        known = known_result(stored.edge, event.author.evidence) if stored is not None else None
+        if known is not None and stored is not None and stored.outbox:
+            await self._outbox.carry([Owed("edges", edge.link_id)])
+        return known
 
     async def _suggest(self, event: InboundEvent, other: str) -> None:
         edge = new_edge(event.brand, event.author.identity, other)

@@ -28,6 +28,7 @@ from router.store.port import ContactChange, EntryRef, Outcome, OutcomeName, Owe
 __all__ = ["Pipeline"]
 
 _MOST_A_DECISION = 200
+_MOST_INTAKES = 20
 _BYTES_A_DECISION = 4 * 1024 * 1024
 
 
@@ -128,7 +129,8 @@ class Pipeline:
         entries = await self._parts.timeline.entries({e.message_id for e in events})
         marks = [(e, made) for e in events if (made := intake_of(e)) is not None]
         recorded = await self._parts.outcomes.outcomes(made for _, made in marks)
-        fresh = [(e, made) for e, made in marks if made not in recorded and e.message_id in entries and entries[e.message_id].made != made]
+        over = {made for made, outcome in recorded.items() if outcome.outcome != "dead-lettered"}
+        fresh = [(e, made) for e, made in marks if made not in over and e.message_id in entries and entries[e.message_id].made != made]
         if not fresh:
             return
         stored = await self._named_by(fresh)
@@ -163,7 +165,7 @@ class Pipeline:
 
 
 def _with_intakes(entry: EntryDocument, brought: Sequence[tuple[InboundEvent, IntakeRef]]) -> EntryDocument | None:
-    intakes = tuple(dict.fromkeys([*entry.intakes, *(made for _, made in brought)]))
+    intakes = tuple(dict.fromkeys([*entry.intakes, *(made for _, made in brought)]))[:_MOST_INTAKES]
     accounts = tuple(dict.fromkeys([*entry.accounts, *(e.account_id for e, _ in brought)]))
     if intakes == entry.intakes and accounts == entry.accounts:
         return None

@@ -1,5 +1,6 @@
 """The API's small pieces: keys, cursors, HTML, download types."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -98,7 +99,11 @@ def test_safe_html_runs_nothing_and_fetches_nothing(pieces: list[str]) -> None:
     safe = safe_html("".join(pieces), {"a": "/v1/attachments/x"}).lower()
     for never in NEVER:
         assert never not in safe
-    assert safe_html(safe, {}).replace(' src="/v1/attachments/x"', "") == safe.replace(' src="/v1/attachments/x"', "")
+    # A browser that reads it again may nest links and tables otherwise, but finds the same elements and nothing that was hidden.
+    again = safe_html(safe, {})
+    assert sorted(re.findall("<[^>]*>", again)) == sorted(re.findall("<[^>]*>", safe.replace(' src="/v1/attachments/x"', "")))
+    for never in NEVER:
+        assert never not in again
 
 
 def test_safe_html_keeps_what_a_mail_looks_like() -> None:

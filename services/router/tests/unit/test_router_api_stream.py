@@ -294,7 +294,7 @@ async def test_a_stream_that_only_others_write_to_shows_signs_of_life(world: Wor
         await asyncio.gather(talking, return_exceptions=True)
         await frames.aclose()  # type: ignore[attr-defined]
     assert alive[0] == "ready"
-    assert len(said) < 150
+    assert len(said) < 60
     assert alive[1] != read(begun[1])[1]
 
 

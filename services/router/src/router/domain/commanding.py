@@ -3,7 +3,7 @@
 Pure: drafts change, `Refused` says why not. Not here: links (`edges`), and steps that reach into other documents (`router.closing`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from threadline_events.commands import AddNote, AnyCommand, Assign, ConfirmMessage, Reopen, Resolve, RetryMessage, SendReply, Snooze
 from threadline_events.ids import command_entry_id
@@ -174,16 +174,21 @@ def decide_reopen(draft: Draft, command: Reopen, strand: Strand, strands: Mappin
     draft.entries.append(_in(draft, command, strand.strand_id, DONE))
 
 
+def _as_read(command: Resolve | Snooze, strands: Iterable[Strand]) -> dict[str, int]:
+    """How far each strand was read: as the command says, else all that there is now."""
+    try:
+        return decode_as_of(command.as_of) if command.as_of is not None else {s.strand_id: s.inbound_seq for s in strands}
+    except ValueError as error:
+        raise Refused("as_of_unreadable") from error
+
+
 def decide_resolve(draft: Draft, command: Resolve, strand_id: str, strands: Mapping[str, Strand]) -> None:
     """Refuse at once what the agent cannot have read; else leave the closing to the outbox."""
     own = root(strands, strand_id) if strand_id in strands else strand_id
     todo = [s for s in conversation_of(strands, own).values() if s.status == "open"] if own in strands else []
     if not todo:
         raise Refused("not_open")
-    try:
-        read = decode_as_of(command.as_of) if command.as_of is not None else {s.strand_id: s.inbound_seq for s in todo}
-    except ValueError as error:
-        raise Refused("as_of_unreadable") from error
+    read = _as_read(command, todo)
     if any(s.inbound_seq > read.get(s.strand_id, -1) for s in todo):
         raise Refused("newer_message")
     parts = tuple(ClosePart(strand_id=s.strand_id, owner=s.owner, as_of=read[s.strand_id]) for s in todo)
@@ -191,13 +196,15 @@ def decide_resolve(draft: Draft, command: Resolve, strand_id: str, strands: Mapp
     draft.entries.append(_in(draft, command, strand_id, DONE))
 
 
-def decide_attend(draft: Draft, command: Assign | Snooze, strand_id: str) -> None:
-    """Leave it to the outbox, which sets it in the conversation's own strand."""
+def decide_attend(draft: Draft, command: Assign | Snooze, strand_id: str, strands: Mapping[str, Strand]) -> None:
+    """Leave it to the outbox, which sets it in the conversation's own strand. A snooze hides what was read, not what comes meanwhile."""
     mark = Mark(at=command.issued_at, command_id=command.command_id)
     if isinstance(command, Assign):
         draft.attend = Attend(conversation_id=strand_id, mark=mark, what="assign", assignee=command.assignee)
     else:
-        draft.attend = Attend(conversation_id=strand_id, mark=mark, what="snooze", snoozed_until=command.until)
+        case = conversation_of(strands, root(strands, strand_id)) if strand_id in strands else {}
+        read = _as_read(command, case.values())
+        draft.attend = Attend(conversation_id=strand_id, mark=mark, what="snooze", snoozed_until=command.until, read=read)
     text = command.assignee if isinstance(command, Assign) else None
     draft.entries.append(_in(draft, command, strand_id, DONE, text=text))
 

@@ -268,6 +268,8 @@ class Attend(Model):
     what: Literal["assign", "snooze", "wake"]
     assignee: str | None = None
     snoozed_until: Timestamp | None = None
+    read: dict[str, int] = Field(default_factory=dict)
+    """How far each strand was read by whoever snoozed."""
 
 
 class Amend(Model):

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from threadline_events.commands import LinkIdentity, UnlinkIdentity
-from threadline_events.evidence import Evidence
+from threadline_events.evidence import Evidence, weaker
 from threadline_events.ids import contact_id, link_id
 
 from router.domain.documents import Edge, LinkRecord
 
-__all__ = ["DONE", "component", "decide_edge", "new_edge", "recorded"]
+__all__ = ["DONE", "component", "decide_edge", "known_result", "new_edge", "recorded"]
 
 DONE = "done"
 
@@ -33,6 +33,14 @@ def new_edge(brand: str, one: str, other: str) -> Edge:
 def recorded(edge: Edge, command_id: str) -> LinkRecord | None:
     """What the edge already answered to a command."""
     return next((r for r in edge.history if r.command_id == command_id), None)
+
+
+def known_result(edge: Edge, evidence: Evidence) -> str | None:
+    """What an automatic link of this evidence would end in, where it changes nothing and was answered before; else None."""
+    if edge.active and edge.evidence is not None and weaker(evidence, edge.evidence) is evidence:
+        return DONE
+    last = edge.history[-1] if edge.history else None
+    return last.result if last is not None and last.automatic and last.result != DONE else None
 
 
 def _result(edge: Edge, command: LinkIdentity | UnlinkIdentity) -> str:

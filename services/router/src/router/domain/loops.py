@@ -18,10 +18,11 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 _SIZE = 600
 
 
-def body_digest(text: str) -> str:
-    """Equal for near-equal bodies: numbers, dates, punctuation and case do not count."""
-    words = " ".join(_LETTERS.findall(text[:_SIZE].casefold()))
-    return hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=6).hexdigest()
+def body_digest(text: str, files: Sequence[str] = ()) -> str:
+    """Equal for near-equal bodies: numbers, dates, punctuation and case do not count, unless there is nothing else. Files do count."""
+    start = text[:_SIZE].casefold()
+    words = " ".join(_LETTERS.findall(start)) or start
+    return hashlib.blake2b("\x1f".join((words, *files)).encode("utf-8", "replace"), digest_size=6).hexdigest()
 
 
 def is_looping(recent: Sequence[Recent], at: datetime, body: str) -> bool:

@@ -17,6 +17,9 @@ from router.domain.policy import Policies
 __all__ = ["Message", "author_of", "entry_of", "intake_of", "message_of"]
 
 
+_FILES = 10
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """A received message on its way to a decision: whose contact decides, and why."""
@@ -41,7 +44,9 @@ class Message:
     @property
     def body(self) -> str:
         """What the rate breaker compares."""
-        return body_digest(self.event.reply_text or self.event.text or self.event.subject or "")
+        event = self.event
+        files = [a.sha256 or a.file_name or "" for a in event.attachments[:_FILES]]
+        return body_digest(event.reply_text or event.text or event.subject or "", files)
 
 
 def author_of(event: InboundEvent, policies: Policies) -> Author:

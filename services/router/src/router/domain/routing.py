@@ -27,11 +27,14 @@ class Refused(Exception):  # noqa: N818 - a refusal is an answer, not an error
 
 
 def leaving_account(answered: EntryDocument, wanted: str | None, policies: Policies) -> Account:
-    """The account a reply leaves from: the one asked for, else the one named in To, else in Cc, else the lowest id."""
+    """The account a reply leaves from: the one asked for (of mail any of the brand, else one it came to), else by To, Cc, the lowest id."""
     here = [a for i in answered.accounts if (a := policies.account(i)) is not None and a.brand == answered.brand]
     if wanted is not None:
         account = policies.account(wanted)
         if account is None or account.brand != answered.brand or account.channel != answered.channel:
+            raise Refused("unknown_account")
+        if answered.channel != "email" and account not in here:
+            # Elsewhere an address is known to one account only; under another it may be somebody else's.
             raise Refused("unknown_account")
         return account
     if not here:
@@ -118,7 +121,7 @@ def next_attempt(last: OutboundMessage, number: int, policies: Policies, signer:
     """The same message sent again by a person's decision: an attempt of its own, with names of its own."""
     changed: Mapping[str, object] = {"attempt": number, "queued_at": at}
     account = policies.account(last.account_id)
-    if account is None:
+    if account is None or account.brand != last.brand or account.channel != last.channel:
         raise Refused("unknown_account")
     if last.mail is not None:
         changed = {**changed, "mail": _mail(signer, account, last.message_id, last.conversation_id, number)}

@@ -241,7 +241,9 @@ class TimelineStore(Protocol):
         ...
 
     async def latest_answerable(self, strand_ids: Iterable[str], at: datetime, limit: int) -> Sequence[EntryDocument]:
-        """The newest inbound entries of the strands that have a reply address and an open window, by `received_at`, newest first."""
+        """The newest entries of the strands that can be answered by default: written by the strand's own contact (the author is the party),
+        with a reply address and an open window, by `received_at`, newest first. What others wrote is answered only where it is named.
+        """
         ...
 
     async def search(self, words: str, brands: frozenset[str] | None, limit: int) -> Sequence[str]:
@@ -249,7 +251,7 @@ class TimelineStore(Protocol):
         ...
 
     async def attachment_readers(self, sha256: str) -> frozenset[str]:
-        """Brands with a shown entry that names the attachment."""
+        """Brands with a shown entry that names the attachment, itself or in an edit."""
         ...
 
     async def sent_counts(self, since: datetime, account_id: str | None) -> Mapping[str, SentCounts]:

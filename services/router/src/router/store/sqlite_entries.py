@@ -57,7 +57,7 @@ def _claim_row(c: Claim) -> tuple[object, ...]:
 
 def _entry_row(e: EntryDocument) -> tuple[object, ...]:
     answerable = None
-    if e.direction == "inbound" and e.reply_address is not None:
+    if e.direction == "inbound" and e.reply_address is not None and e.author.identity == e.party_identity:
         answerable = spell(e.reply_window_ends_at) or _NO_END
     rank = int(e.attempts[-1].rank) if e.attempts else None
     made = (e.made.intake_id, e.made.index) if e.made else (None, None)
@@ -177,7 +177,7 @@ class EntryTables:
         return [EntryDocument.model_validate_json(doc) for doc in await self._database.read(run)]
 
     async def latest_answerable(self, strand_ids: Iterable[str], at: datetime, limit: int) -> Sequence[EntryDocument]:
-        """The newest inbound entries of the strands that can be answered."""
+        """The newest of the strands that their own contacts wrote and that can be answered."""
         statement = (
             "SELECT doc FROM router_entries WHERE strand_id = ? AND answerable_until IS NOT NULL AND answerable_until > ?"
             " ORDER BY received_at DESC LIMIT ?"
@@ -258,6 +258,7 @@ def _entries(connection: sqlite3.Connection, ids: str) -> list[EntryDocument]:
 
 
 def _link_attachments(connection: sqlite3.Connection, entry: EntryDocument) -> None:
-    rows = [(a.sha256, entry.brand, entry.message_id) for a in entry.attachments if a.sha256]
+    files = (*entry.attachments, *(a for edit in entry.edits for a in edit.attachments))
+    rows = [(a.sha256, entry.brand, entry.message_id) for a in files if a.sha256]
     if rows:
         connection.executemany(_ATTACHMENT, rows)

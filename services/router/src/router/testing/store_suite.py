@@ -196,10 +196,12 @@ class StoreSuite:
         assert [e.message_id for e in back] == ["m_6", "m_4", "m_3"]
 
     async def test_the_latest_message_that_can_be_answered(self, store: RouterStore) -> None:
-        """P4: with a reply address and an open window."""
+        """P4: the contact's own, with a reply address and an open window."""
         address = {"address": "ann@client.test"}
         await store.file([_entry("m_1", 1, reply_address=address), _entry("m_2", 2), _entry("m_3", 3, reply_address=address)])
         await store.file([_entry("m_4", 4, reply_address=address, reply_window_ends_at=_AT + timedelta(minutes=10))])
+        stranger = Author(identity="email:eve@evil.test", evidence=Evidence.CLAIMED)
+        await store.file([_entry("m_5", 5, reply_address=address, author=stranger)])
         found = await store.latest_answerable(["c_1"], _AT + timedelta(minutes=9), 5)
         assert [e.message_id for e in found] == ["m_4", "m_3", "m_1"]
         assert [e.message_id for e in await store.latest_answerable(["c_1"], _AT + timedelta(minutes=10), 1)] == ["m_3"]
