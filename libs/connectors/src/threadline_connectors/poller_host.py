@@ -77,6 +77,7 @@ class PollerHost(Generic[PayloadT]):
         self._backoff = Backoff(services.random)
         self._spooled: set[Path] = set()
         self._caught_up_at = services.now()
+        self._failing = False
 
     async def run(self) -> None:
         """Own the source whenever no other process does. A cancel leaves nothing half stored: what was not stored comes again."""
@@ -108,6 +109,7 @@ class PollerHost(Generic[PayloadT]):
 
     async def _pause(self, verdict: Verdict, error: Exception) -> None:
         if self._put(verdict.condition, verdict.reason):
+            self._failing = True
             trace = error if verdict.condition is Condition.FAULTY else None
             _log.warning("source_failed", **self._names(), condition=verdict.condition.value, reason=verdict.reason, exc_info=trace)
         # Nobody can see what waits at the source now; what arrived right after the last look has waited the longest.
@@ -225,6 +227,9 @@ class PollerHost(Generic[PayloadT]):
             self._caught_up_at = self._with.now()
             metrics.lag(source, 0.0)
         self._put(Condition.LISTENING if one.batch.caught_up else Condition.CATCHING_UP, None)
+        if self._failing:
+            self._failing = False
+            _log.info("source_works_again", **self._names())
 
     def _put(self, condition: Condition, reason: str | None) -> bool:
         return self._with.board.put(self._feed.source, condition, self._with.now(), reason)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 from threadline_connectors.accounts import Condition
 from threadline_connectors.errors import AuthError, PayloadError, RetryableError
 from threadline_connectors.poller_host import Feed
@@ -220,8 +221,10 @@ async def test_lag_grows_while_the_source_cannot_be_reached(tmp_path):
             clock[0] = T0 + timedelta(hours=1)
             await rig.until_counted(3600, "source_lag_seconds", account="acme-sms")
             shelf.errors.clear()
-            await rig.until(SOURCE, Condition.LISTENING)
+            with capture_logs() as logs:
+                await rig.until(SOURCE, Condition.LISTENING)
         assert rig.counted("source_lag_seconds", account="acme-sms") == 0
+        assert [line["event"] for line in logs] == ["source_works_again"]  # who read of the failure reads of its end
 
 
 async def test_a_deposed_host_publishes_duplicates_at_most(rig):

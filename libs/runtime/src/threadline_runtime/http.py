@@ -5,6 +5,7 @@ Not here: signals (`lifecycle`), TLS (a proxy's), access logs (a path may hold a
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import Iterator
 
@@ -50,6 +51,8 @@ class HttpServer:
             raise ConfigurationError(f"port {port} needs more rights: use {option} with one above 1023") from error
         except OSError as error:
             listener.close()
+            if error.errno != errno.EADDRINUSE:
+                raise ConfigurationError(f"cannot listen on {host}: {error.strerror}: use an address of this machine") from error
             raise ConfigurationError(f"port {port} is taken: use {option}") from error
         listener.setblocking(False)
         return cls(listener)

@@ -61,7 +61,7 @@ def configure_logging(settings: LogSettings, *, service: str, version: str, stre
             use_get_message=False,
             pass_foreign_args=True,
             processors=[
-                _name_process(service, version),
+                *([_name_process(service, version)] if settings.format == "json" else []),  # who watches a terminal knows what it started
                 _without_words,
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 _only_allowed,

@@ -45,6 +45,11 @@ async def test_a_taken_port_is_one_clear_line() -> None:
     first.close()
 
 
+async def test_an_address_of_another_machine_is_not_called_a_taken_port() -> None:
+    with pytest.raises(ConfigurationError, match="use an address of this machine"):
+        HttpServer.claim("192.0.2.1", 0)
+
+
 async def test_a_host_that_does_not_exist_is_one_clear_line() -> None:
     with pytest.raises(ConfigurationError, match="cannot listen on"):
         HttpServer.claim("no.such.host.invalid", 0)

@@ -125,7 +125,7 @@ def test_the_same_id_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"cannot read .*: give another with --config"):
+    with pytest.raises(ConfigurationError, match="there is none: write it"):
         load_configuration(tmp_path / "none.yaml")
     with pytest.raises(ConfigurationError, match="no account 'x': there are support-mail"):
         load_configuration(_write(tmp_path, _GOOD)).account("x")
@@ -133,3 +133,10 @@ def test_a_missing_file_is_one_clear_line(tmp_path: Path) -> None:
 
 def test_an_empty_file_has_nothing_in_it(tmp_path: Path) -> None:
     assert load_configuration(_write(tmp_path, "")).accounts == ()
+
+
+def test_a_file_of_brackets_is_one_clear_line(tmp_path: Path) -> None:
+    file = tmp_path / "threadline.yaml"
+    file.write_text("a: " + "[" * 5000)
+    with pytest.raises(ConfigurationError, match="nested too deeply"):
+        load_configuration(file)

@@ -78,3 +78,4 @@ def test_the_console_form_is_for_people() -> None:
     structlog.reset_defaults()
     assert "ready" in stream.getvalue()
     assert "port=8080" in stream.getvalue()
+    assert "version=" not in stream.getvalue()

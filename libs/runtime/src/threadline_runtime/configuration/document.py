@@ -39,6 +39,10 @@ def read_document(file: Path) -> Document:
     """Read the file; raises ConfigurationError for one that is missing, no YAML, or no mapping."""
     try:
         text = file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigurationError(
+            f"cannot read {file}: there is none: write it as the README shows, or give another with --config"
+        ) from error
     except OSError as error:
         raise ConfigurationError(f"cannot read {file}: {error.strerror}: give another with --config") from error
     except UnicodeDecodeError as error:
@@ -51,6 +55,8 @@ def read_document(file: Path) -> Document:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigurationError(f"{file}:{line}: no YAML: {error.problem}") from error
+    except RecursionError as error:
+        raise ConfigurationError(f"{file}: nested too deeply") from error
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{file}: no YAML: {' '.join(str(error).split())}") from error
     finally:
