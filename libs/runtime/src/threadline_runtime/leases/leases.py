@@ -50,6 +50,7 @@ class Leases:
         self._sole = sole
         self._watched: dict[str, _Watched] = {}
         self._held: dict[str, Lease] = {}
+        self._sought: dict[str, Lease] = {}
         self._beat = 0
         self._last_look: Mapping[str, int] = {}
 
@@ -96,16 +97,19 @@ class Leases:
         """Look once, and take the lease if it is free as far as this process has seen; None if not yet."""
         asked = self._monotonic()
         sighting = await self._store.look(name)
-        held = self._held.get(name)
-        if held is not None and sighting.lease == held:
-            return held
+        if sighting.lease is not None and sighting.lease in {self._held.get(name), self._sought.get(name)}:
+            self._held[name] = sighting.lease
+            return sighting.lease
         if not self._is_free(name, sighting, asked, self._monotonic()):
             return None
         await self.raise_beat()  # before it is ours: nobody may see us silent
+        # Should the answer get lost, the next attempt knows it by this.
+        self._sought[name] = Lease(name, self._holder, 1 if sighting.lease is None else sighting.lease.token + 1)
         await failpoint("leases.before_take")
         lease = await self._store.take(name, sighting.lease, self._holder)
         await failpoint("leases.after_take")
         self._watched.pop(name, None)
+        self._sought.pop(name, None)
         if lease is not None:
             self._held[name] = lease
         return lease

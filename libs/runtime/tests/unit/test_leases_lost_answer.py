@@ -1,0 +1,32 @@
+"""A lease that was taken while the store's answer got lost is ours, not taken from everybody by a process that goes on beating."""
+
+import pytest
+from threadline_runtime.errors import TransientError
+from threadline_runtime.leases.leases import Leases
+from threadline_runtime.leases.port import Lease
+from threadline_runtime.leases.sqlite import SqliteLeaseStore
+from threadline_runtime.sqlite import MEMORY, SqliteDatabase
+from threadline_runtime.testing.lease_suite import Clock
+
+
+class _Mute(SqliteLeaseStore):
+    """A store whose answer to a taking gets lost."""
+
+    async def take(self, name: str, seen: Lease | None, holder: str) -> Lease | None:
+        await super().take(name, seen, holder)
+        raise TransientError("the connection was cut")
+
+
+async def test_a_taking_whose_answer_got_lost_is_found_at_the_next_attempt() -> None:
+    """P8: one cut connection does not stop a mailbox until the process is restarted."""
+    database = SqliteDatabase.open(MEMORY)
+    store = _Mute(database)
+    await store.migrate()
+    leases = Leases(store, "a", Clock(0))
+    with pytest.raises(TransientError):
+        await leases.attempt("mailbox")
+    lease = await leases.attempt("mailbox")
+    assert lease == Lease("mailbox", "a", 1)
+    await leases.release(lease)
+    assert (await store.look("mailbox")).lease == Lease("mailbox", None, 1)
+    await database.close()
