@@ -9,13 +9,14 @@ import warnings
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import pymongo
 from bson import ObjectId
 from bson.errors import BSONError
-from pymongo import ASCENDING, AsyncMongoClient, IndexModel, InsertOne, ReturnDocument, UpdateOne, WriteConcern
+from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, IndexModel, InsertOne, ReturnDocument, UpdateOne, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 from pymongo.operations import DeleteOne
@@ -156,12 +157,20 @@ class MongoCollection:
             found += await self.find({"_id": {"$in": wanted[start : start + _IDS_A_QUERY]}}, fields=fields)
         return found
 
-    async def pages(self, where: Document, *, size: int, fields: Sequence[str] = ()) -> AsyncIterator[list[Document]]:
-        """All of them in the order of `_id`, each page a query of its own."""
-        after: Document = {}
-        while page := await self.find({**where, **after}, fields=fields, order=[("_id", ASCENDING)], limit=size):
-            yield page
-            after = {"_id": {"$gt": page[-1]["_id"]}}
+    async def pages(
+        self, where: Document, *, order: Order = (), fields: Sequence[str] = (), size: int = 500
+    ) -> AsyncIterator[list[Document]]:
+        """All of them, a page at a time, in bounded memory."""
+        cursor = self._collection.find(where, list(fields) or None, sort=list(order) or None, batch_size=size)
+        try:
+            while True:
+                with self._database.asked(_DEADLINE_SECONDS):
+                    page = await cursor.to_list(size)
+                if not page:
+                    return
+                yield page
+        finally:
+            await cursor.close()
 
     async def grouped(self, stages: Sequence[Document]) -> list[Document]:
         """The answer of an aggregation."""
@@ -236,10 +245,11 @@ class MongoCollection:
             return done.matched_count, frozenset()
 
 
-def index(*keys: str, unique: bool = False) -> IndexModel:
-    """An index over these fields; `-field` descends."""
-    spelled = [(key.removeprefix("-"), pymongo.DESCENDING if key.startswith("-") else ASCENDING) for key in keys]
-    return IndexModel(spelled, unique=unique)
+def index(*keys: str, unique: bool = False, kept: timedelta | None = None) -> IndexModel:
+    """An index over these fields; `-field` descends. With `kept` a document ends so long after the time in the (only) field."""
+    spelled = [(key.removeprefix("-"), DESCENDING if key.startswith("-") else ASCENDING) for key in keys]
+    ending = {"expireAfterSeconds": int(kept.total_seconds())} if kept else {}
+    return IndexModel(spelled, unique=unique, **ending)
 
 
 def _new(swap: Swap, mark: ObjectId) -> Document:

@@ -62,7 +62,7 @@ async def test_every_page_is_read(mongodb: MongoDatabase) -> None:
     """P3: paging leaves nothing out."""
     things = mongodb.collection("things")
     await things.insert([{"_id": f"{n:03}"} for n in range(25)])
-    pages = [[one["_id"] for one in page] async for page in things.pages({}, size=10)]
+    pages = [[one["_id"] for one in page] async for page in things.pages({}, order=[("_id", 1)], size=10)]
     assert [len(page) for page in pages] == [10, 10, 5]
     assert [one for page in pages for one in page] == [f"{n:03}" for n in range(25)]
     assert len(await things.by_ids(f"{n:03}" for n in range(100))) == 25
