@@ -9,17 +9,23 @@ __all__ = ["Model", "Timestamp", "cut_to_millisecond", "spell_time"]
 
 
 def cut_to_millisecond(moment: datetime) -> datetime:
-    """The same moment in UTC, cut (not rounded) to the millisecond; raises ValueError for a time without a zone."""
-    if moment.tzinfo is None:
+    """The same moment in UTC, cut (not rounded) to the millisecond; raises ValueError for a time without a zone or beyond all calendars."""
+    offset = moment.utcoffset()
+    if offset is None:
         raise ValueError("a time needs a zone")
-    if moment.tzinfo is not UTC:
-        moment = moment.astimezone(UTC)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    if offset:
+        try:
+            moment = moment.astimezone(UTC)
+        except OverflowError as error:
+            raise ValueError("a time within the years 1 to 9999 is needed") from error
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000, tzinfo=UTC)
 
 
 def spell_time(moment: datetime) -> str:
     """RFC 3339 in UTC with three decimals, so that spelled times sort as they happened."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 Timestamp = Annotated[datetime, AfterValidator(cut_to_millisecond), PlainSerializer(spell_time, return_type=str, when_used="json")]

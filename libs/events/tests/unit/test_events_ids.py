@@ -1,9 +1,12 @@
 """Ids, identities, keys and ranks: the contract's small exact parts."""
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from threadline_events import ids
+from threadline_events.model import cut_to_millisecond, spell_time
 
 GOLDEN = {
     "message": "m_qq4vo4ofde6hkmv7vimxgsjzei",
@@ -75,3 +78,16 @@ def test_a_random_intake_id_wants_16_bytes():
     assert len(ids.random_intake_id(bytes(range(16)))) == 28
     with pytest.raises(ValueError, match="16"):
         ids.random_intake_id(b"short")
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-11-23T09:00:00"])
+def test_times_beyond_all_calendars_and_without_a_zone_are_not_valid(text: str) -> None:
+    """P8: a date that no calendar holds is a bad value, not a crash."""
+    with pytest.raises(ValueError, match="^a time "):
+        cut_to_millisecond(datetime.fromisoformat(text))
+
+
+def test_a_time_is_cut_and_spelled_in_utc() -> None:
+    moment = cut_to_millisecond(datetime.fromisoformat("2026-11-23T10:00:00.123987+01:00"))
+    assert (moment.tzinfo, spell_time(moment)) == (UTC, "2026-11-23T09:00:00.123Z")
+    assert spell_time(datetime.fromisoformat("2026-11-23T10:00:00.123987+01:00")) == "2026-11-23T09:00:00.123Z"
