@@ -4,14 +4,13 @@ Not here: opening bus, database and blobs, and the process around it (`__main__`
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
 from fastapi import FastAPI
 from threadline_events.commands import AnyCommand
-from threadline_events.inbound import Attachment
 from threadline_runtime.blobs.port import BlobStore
 from threadline_runtime.bus.port import Bus
 from threadline_runtime.configuration.configuration import Configuration
@@ -26,7 +25,7 @@ from router.api.app import create_app
 from router.api.feed import LiveFeed
 from router.api.parts import ApiParts, CommandConflict
 from router.api.problems import Problem
-from router.api.stores import UploadStore
+from router.api.stores import described
 from router.audit import Audit
 from router.commands import CommandConflictError, Commands, UnknownTargetError
 from router.consuming import GROUPS, Consumers
@@ -100,14 +99,6 @@ class _CommandDesk:
             raise Problem(404, "not_found", "There is no such conversation or message, or this key may not see it.") from error
 
 
-def _uploads(store: UploadStore) -> Callable[[str, Iterable[str]], Awaitable[Mapping[str, Attachment]]]:
-    async def find(brand: str, sha256s: Iterable[str]) -> Mapping[str, Attachment]:
-        found = await store.uploads(brand, sha256s)
-        return {u.sha256: Attachment(sha256=u.sha256, size=u.size, media_type=u.media_type, file_name=u.file_name) for u in found}
-
-    return find
-
-
 @dataclass(frozen=True, slots=True)
 class Router:
     """The router's parts, ready to run. `web` is the ASGI application."""
@@ -174,7 +165,7 @@ def build_router(around: Surroundings) -> Router:
     policies = policies_of(around.configuration)
     signer = MailSigner(around.signing, policies.mail_accounts())
     tally = MetricsTally(around.metrics)
-    parts = Parts(timeline, timeline, timeline, _uploads(uploads), around.bus, _now, policies, signer, tally)
+    parts = Parts(timeline, timeline, timeline, described(uploads), around.bus, _now, policies, signer, tally)
     amending = Amending(parts)
     outbox = Outbox(parts, amending)
     linking = Linking(parts, outbox)

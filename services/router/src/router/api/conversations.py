@@ -16,7 +16,8 @@ from router.api.parts import ApiParts
 from router.api.presenting import safe_all, whole
 from router.api.problems import Problem, not_found
 from router.api.reading import ListQuery, Reading
-from router.api.refusals import done
+from router.api.refusals import done, refused
+from router.domain.strands import decode_as_of, encode_as_of
 
 __all__ = ["router"]
 
@@ -84,13 +85,15 @@ async def get_timeline(
     return EntryPageView(items=tuple(await safe_all(await whole(page, parts.blobs))), next=following)
 
 
-def _command(parts: ApiParts, key: ApiKey, identity: RequestIdentity, name: str, conversation: Conversation) -> dict[str, Any]:
-    """What every command on a conversation carries."""
+def _command(
+    parts: ApiParts, key: ApiKey, identity: RequestIdentity, name: str, conversation: Conversation, asked_id: str
+) -> dict[str, Any]:
+    """What every command on a conversation carries: the id that was asked for, so that the same request is decided in the same contact."""
     return {
         "command_id": identity.command_id(name),
         "fingerprint": identity.fingerprint,
         "brand": conversation.brand,
-        "conversation_id": conversation.conversation_id,
+        "conversation_id": asked_id,
         "actor": key.actor(),
         "issued_at": parts.now(),
     }
@@ -105,7 +108,7 @@ async def post_reply(
     await _answerable(reading, conversation, body)
     await nameable(parts, key, conversation.brand, body.attachments)
     identity = await identify("reply", conversation_id, body)
-    command = SendReply(**_command(parts, key, identity, "reply", conversation), **body.model_dump())
+    command = SendReply(**_command(parts, key, identity, "reply", conversation, conversation_id), **body.model_dump())
     return await _stored(parts, reading, command)
 
 
@@ -131,7 +134,8 @@ async def post_note(
     conversation = await _found(reading, conversation_id)
     await nameable(parts, key, conversation.brand, body.attachments)
     identity = await identify("note", conversation_id, body)
-    return await _stored(parts, reading, AddNote(**_command(parts, key, identity, "note", conversation), **body.model_dump()))
+    command = AddNote(**_command(parts, key, identity, "note", conversation, conversation_id), **body.model_dump())
+    return await _stored(parts, reading, command)
 
 
 @router.patch("/{conversation_id}")
@@ -142,17 +146,26 @@ async def patch_conversation(
     conversation = await _found(reading, conversation_id)
     if body.snoozed_until is not None and body.snoozed_until <= parts.now():
         raise Problem(422, "snooze_in_the_past", "snoozed_until must lie in the future.")
+    _readable(body.as_of)
     identity = await identify("change", conversation_id, body)
     for name, more in _changes(conversation, body):
-        await done(parts.commands, name(**_command(parts, key, identity, name.__name__, conversation), **more))
+        await done(parts.commands, name(**_command(parts, key, identity, name.__name__, conversation, conversation_id), **more))
     return await _detail(reading, conversation_id)
+
+
+def _readable(as_of: str | None) -> None:
+    """Raise Problem 422 before anything is asked for."""
+    try:
+        decode_as_of(as_of or encode_as_of(()))
+    except ValueError as error:
+        raise refused("as_of_unreadable") from error
 
 
 def _changes(conversation: Conversation, body: ConversationChange) -> list[tuple[type[Assign | Snooze | Resolve | Reopen], dict[str, Any]]]:
     """The commands that a change asks for: the status first, since only that may be refused; then nothing else was done."""
     changes: list[tuple[type[Assign | Snooze | Resolve | Reopen], dict[str, Any]]] = []
     if body.snoozed_until is not None:
-        changes.append((Snooze, {"until": body.snoozed_until}))
+        changes.append((Snooze, {"until": body.snoozed_until, "as_of": body.as_of or conversation.as_of}))
     elif body.status == "resolved":
         changes.append((Resolve, {"as_of": body.as_of or conversation.as_of}))
     elif body.status == "open":

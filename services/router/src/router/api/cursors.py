@@ -8,13 +8,13 @@ import binascii
 import json
 from datetime import datetime
 
-from threadline_events.model import spell_time
+from threadline_events.model import cut_to_millisecond, spell_time
 
 from router.api.problems import Problem
 
-__all__ = ["decode_cursor", "encode_cursor", "read_time"]
+__all__ = ["MAX_LENGTH", "decode_cursor", "encode_cursor", "read_time"]
 
-_MAX_LENGTH = 1024
+MAX_LENGTH = 8192
 
 
 def encode_cursor(listing: str, *values: str | datetime) -> str:
@@ -26,10 +26,12 @@ def encode_cursor(listing: str, *values: str | datetime) -> str:
 def decode_cursor(listing: str, cursor: str, count: int) -> list[str]:
     """The `count` values in a cursor of `listing`; raises Problem 400 for any other text."""
     try:
-        if len(cursor) > _MAX_LENGTH:
+        if len(cursor) > MAX_LENGTH:
             raise ValueError("too long")
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        values = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        plain = base64.b64decode(padded, altchars=b"-_", validate=True)
+        values = json.loads(plain)
+        json.dumps(values, ensure_ascii=False).encode()  # half of a surrogate pair is no text
     except (ValueError, binascii.Error, RecursionError) as error:
         raise _bad_cursor() from error
     if not isinstance(values, list) or len(values) != count + 1 or values[0] != listing or not all(isinstance(v, str) for v in values):
@@ -40,12 +42,9 @@ def decode_cursor(listing: str, cursor: str, count: int) -> list[str]:
 def read_time(text: str) -> datetime:
     """A time inside a cursor; raises Problem 400."""
     try:
-        moment = datetime.fromisoformat(text)
+        return cut_to_millisecond(datetime.fromisoformat(text))
     except ValueError as error:
         raise _bad_cursor() from error
-    if moment.tzinfo is None:
-        raise _bad_cursor()
-    return moment
 
 
 def _bad_cursor() -> Problem:

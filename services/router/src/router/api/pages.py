@@ -7,14 +7,14 @@ from typing import Annotated, Literal, TypeVar
 from fastapi import Query
 from threadline_events.timeline import Conversation, Entry
 
-from router.api.cursors import decode_cursor, encode_cursor, read_time
+from router.api.cursors import MAX_LENGTH, decode_cursor, encode_cursor, read_time
 from router.api.reading import Place, Walk
 
 __all__ = ["After", "Limit", "Order", "activity_cursor", "activity_place", "cut", "entry_cursor", "walk_of"]
 
 T = TypeVar("T")
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
-After = Annotated[str | None, Query(max_length=1024, description="The `next` of the page before.")]
+After = Annotated[str | None, Query(max_length=MAX_LENGTH, description="The `next` of the page before.")]
 Order = Annotated[Literal["asc", "desc"], Query(description="`desc`: newest first.")]
 
 

@@ -149,13 +149,13 @@ class Reading:
         strands = frozenset({conversation.conversation_id} if len(conversation.strands) == 1 else await self._strands_in(conversation))
         page = EntryPage(strands=strands, descending=True, limit=5)
         newest = (one for one in self._mine(await self._store.entry_page(page)) if one.direction != "internal")
-        entry = next(newest, None)
-        if entry is None:
+        document = next(newest, None)
+        if document is None:
             return None
-        text = "" if entry.deleted_at else " ".join((entry.reply_text or entry.text or "").split())[:_PREVIEW]
+        entry, by_us = entry_view(document), document.direction == "outbound"
+        text = " ".join((entry.reply_text or entry.text or "").split())[:_PREVIEW]
         files = ", ".join(one.file_name or "a file" for one in entry.attachments[:3])
-        state = entry.attempts[-1].rank.state if entry.attempts else None
-        return Preview(text=text or files, by_us=entry.direction == "outbound", state=state, occurred_at=entry.occurred_at)
+        return Preview(text=text or files, by_us=by_us, state=entry.state if by_us else None, occurred_at=entry.occurred_at)
 
     async def participants(self, conversation: Conversation, contact: ContactView) -> tuple[ParticipantView, ...]:
         """Who else wrote or was in copy lately, beside the customer and our own addresses."""

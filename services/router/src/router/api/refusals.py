@@ -10,13 +10,13 @@ from router.api.problems import Problem, not_found
 from router.commands import UnknownTargetError
 from router.domain.documents import EntryDocument
 
-__all__ = ["done"]
+__all__ = ["done", "refused"]
 
 _SENTENCES = {
     "newer_message": (409, "The customer wrote meanwhile: read the conversation again, then resolve it."),
     "closed_window": (409, "The channel no longer takes answers to this message: the customer has to write again."),
     "not_answerable": (409, "Nobody can answer this message on its channel."),
-    "nothing_to_answer": (409, "There is no message that can be answered here."),
+    "nothing_to_answer": (409, "There is no message of the customer that can be answered here: name the one to answer in `in_reply_to`."),
     "not_in_conversation": (409, "The message to answer is not in this conversation."),
     "unknown_message": (404, "There is no such message in this conversation."),
     "unknown_account": (422, "The account is not configured, or it is of another channel or brand."),
@@ -45,6 +45,11 @@ async def done(desk: CommandDesk, command: AnyCommand) -> EntryDocument:
         raise not_found("conversation or message") from error
     result, _, reason = (entry.result or "done").partition(":")
     if result == "refused":
-        status, sentence = _SENTENCES.get(reason, (409, f"The router refused this: {reason.replace('_', ' ') or 'no reason given'}."))
-        raise Problem(status, reason or "refused", sentence)
+        raise refused(reason)
     return entry
+
+
+def refused(reason: str) -> Problem:
+    """The answer to a refusal."""
+    status, sentence = _SENTENCES.get(reason, (409, f"The router refused this: {reason.replace('_', ' ') or 'no reason given'}."))
+    return Problem(status, reason or "refused", sentence)

@@ -4,7 +4,6 @@ Pure: all functions get the strands of one whole person. A join counts only whil
 """
 
 import base64
-import binascii
 import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -26,6 +25,7 @@ __all__ = [
 ]
 
 Strands = Mapping[str, Strand]
+_MOST = 2**53
 
 
 def as_mapping(strands: Iterable[Strand]) -> dict[str, Strand]:
@@ -61,9 +61,9 @@ def decode_as_of(text: str) -> dict[str, int]:
     """What `encode_as_of` wrote; raises ValueError for anything else."""
     try:
         read = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (binascii.Error, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError("as_of is not what a conversation gave") from error
-    if not isinstance(read, dict) or not all(isinstance(v, int) for v in read.values()):
+    if not isinstance(read, dict) or not all(type(v) is int and 0 <= v <= _MOST for v in read.values()):
         raise ValueError("as_of is not what a conversation gave")
     return read
 

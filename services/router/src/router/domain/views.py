@@ -11,7 +11,7 @@ from threadline_events.timeline import Conversation, ConversationChanged, Entry,
 
 from router.domain.documents import EntryDocument
 
-__all__ = ["conversation_changed", "entry_changed", "entry_view"]
+__all__ = ["conversation_changed", "entry_changed", "entry_view", "holds"]
 
 
 def _content(entry: EntryDocument) -> dict[str, Any]:
@@ -81,6 +81,13 @@ def entry_view(entry: EntryDocument, conversation_id: str | None = None) -> Entr
         **_content(entry),
         **_state(entry),
     )
+
+
+def holds(entry: EntryDocument, words: str) -> bool:
+    """Whether what shows of the entry, or whom it is by, holds the casefolded words."""
+    shown = _content(entry)
+    texts = (shown["subject"], shown["text"], entry.author.identity, entry.author.display_name)
+    return any(words in text.casefold() for text in texts if text)
 
 
 def entry_changed(entry: EntryDocument) -> EntryChanged:

@@ -13,6 +13,7 @@ from threadline_events.states import DeliveryRank
 from threadline_runtime.sqlite import SqliteDatabase
 
 from router.domain.documents import Claim, EntryDocument
+from router.domain.views import holds
 from router.store.port import EntryPage, EntryRef, SentCounts
 from router.store.sqlite_rows import ids_parameter, read_time, spell, text_of
 
@@ -202,7 +203,7 @@ class EntryTables:
                 if wanted.isascii() and wanted not in doc.casefold() and json.dumps(wanted)[1:-1] not in doc.casefold():
                     continue
                 entry = EntryDocument.model_validate_json(doc)
-                if entry.strand_id and _holds(entry, wanted):
+                if entry.strand_id and holds(entry, wanted):
                     found[entry.strand_id] = None
                 if len(found) >= limit:
                     break
@@ -240,11 +241,6 @@ def _standing(rank: DeliveryRank) -> str:
     if rank in {DeliveryRank.SENT, DeliveryRank.DELIVERED, DeliveryRank.READ}:
         return "sent"
     return rank.state
-
-
-def _holds(entry: EntryDocument, wanted: str) -> bool:
-    texts = (entry.subject, entry.text, entry.author.identity, entry.author.display_name)
-    return any(wanted in text.casefold() for text in texts if text)
 
 
 def _refs(connection: sqlite3.Connection, ids: str) -> list[EntryRef]:
