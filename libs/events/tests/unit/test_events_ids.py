@@ -83,7 +83,7 @@ def test_a_random_intake_id_wants_16_bytes():
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2026-11-23T09:00:00"])
 def test_times_beyond_all_calendars_and_without_a_zone_are_not_valid(text: str) -> None:
     """P8: a date that no calendar holds is a bad value, not a crash."""
-    with pytest.raises(ValueError, match="^a time "):
+    with pytest.raises(ValueError, match="a time "):
         cut_to_millisecond(datetime.fromisoformat(text))
 
 
