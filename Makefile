@@ -67,8 +67,8 @@ generate: $(READY) ## write the generated files again
 
 check: lint type test ## what must pass before a commit is pushed
 
-servers: ## (later) start Kafka and MongoDB on loopback
-	@$(call later,make servers,Kafka and MongoDB)
+servers: $(READY) ## start a real Kafka and a MongoDB-wire server on loopback, and print their addresses
+	@$(PYTHON) -m threadline_runtime.testing.servers
 
 new-channel: ## (later) write the first files of a new channel
 	@$(call later,make new-channel,the second channel)
