@@ -17,7 +17,7 @@ from ingest_email.imap.positions import Position
 from ingest_email.imap.spool import Spool
 from ingest_email.settings import ImapSettings
 from threadline_connectors.errors import RetryableError
-from threadline_connectors.pollers import Batch
+from threadline_connectors.pollers import Batch, Fetched
 from threadline_runtime.errors import ConfigurationError
 
 pytestmark = pytest.mark.integration
@@ -170,6 +170,17 @@ async def test_a_mail_that_is_never_handed_over_does_not_stop_the_folder(tmp_pat
             await made.close()
         assert (await taken(made))[0] == {1: b"", 2: server.mails[2]}
     assert list((tmp_path / "mails").iterdir()) == []
+
+
+async def test_what_was_never_handed_over_is_not_marked(tmp_path):
+    """A person who looks into the mailbox must find it there, unread."""
+    server = LyingServer({1: b"From: a@client.test\r\n\r\none", 2: b"From: b@client.test\r\n\r\ntwo"})
+    async with poller(server, tmp_path, mark="seen") as made:
+        batch = Batch(
+            tuple(Fetched(("INBOX", 7, uid), None, raw, len(raw), "message/rfc822") for uid, raw in ((1, b""), (2, b"two"))), position=""
+        )
+        await made.published(batch)
+    assert [command for command in server.seen if "STORE" in command] == ["UID STORE 2 +FLAGS.SILENT (\\Seen)"]
 
 
 async def test_flags_told_beside_sizes_double_no_mail(tmp_path):

@@ -82,8 +82,9 @@ class FolderPoller:
 
     async def published(self, batch: Batch[MailboxMail]) -> None:
         """Mark what is safe on the bus, where that is configured."""
-        if self._marker is not None and batch.payloads:
-            await self._marker.mark([int(one.place[2]) for one in batch.payloads])
+        uids = [int(one.place[2]) for one in batch.payloads if one.raw != b""]  # one without bytes was never handed over
+        if self._marker is not None and uids:
+            await self._marker.mark(uids)
 
     async def close(self) -> None:
         """Drop the connections."""
