@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import ingest_email.app as ingest
 import notifier.app as sending
@@ -61,7 +62,7 @@ async def _stores(data: Path, settings: Settings) -> tuple[Finding, ...]:
     async def database() -> None:
         opened = open_database(settings.database.url)
         try:
-            await opened.write(lambda connection: connection.execute("CREATE TABLE IF NOT EXISTS up_probe (at TEXT)").rowcount)
+            await opened.probe()
         finally:
             await opened.close()
 
@@ -80,7 +81,7 @@ async def _stores(data: Path, settings: Settings) -> tuple[Finding, ...]:
 
 
 async def _tried(name: str, where: str | None, attempt: Callable[[], Awaitable[None]]) -> Finding:
-    shown = where or ""
+    shown = _without_password(where or "")
     try:
         await attempt()
     except ThreadlineError as error:
@@ -88,6 +89,12 @@ async def _tried(name: str, where: str | None, attempt: Callable[[], Awaitable[N
     except OSError as error:
         return Finding(name, shown, f"{error.strerror}: give the process rights and room there, or use another --data")
     return Finding(name, shown)
+
+
+def _without_password(url: str) -> str:
+    """What of a URL may be shown: its query may hold secrets, too."""
+    split = urlsplit(url)
+    return urlunsplit((split.scheme, split.netloc.rpartition("@")[2], split.path, "", "")) if split.netloc else url
 
 
 async def _accounts(inbound: Iterable[MailAccount], outbound: Iterable[ConfiguredAccount]) -> tuple[Finding, ...]:

@@ -103,10 +103,6 @@ def _watch(base: Foundations, services: Services) -> None:
         problems = {**services.ingest_email.problems(), **services.notifier.problems()}
         return "; ".join(f"{name}: {reason}" for name, reason in sorted(problems.items())) or None
 
-    async def database() -> None:
-        await base.database.write(lambda connection: connection.execute("CREATE TABLE IF NOT EXISTS up_probe (at TEXT)").rowcount)
-
-    health.add_probe("database", database)
     health.add_readiness("accounts", accounts)
     health.add_liveness("consumers", base.watch.liveness)
     health.add_liveness("parts", services.life.liveness)

@@ -6,9 +6,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from threadline_runtime.errors import ConfigurationError
-from threadline_runtime.opening import OpenBus, open_bus, open_database
+from threadline_runtime.opening import OpenBus, OpenDatabase, open_bus, open_database
 from threadline_runtime.settings import Settings, load_settings
-from threadline_runtime.sqlite import SqliteDatabase
 
 from threadline_cli.version import VERSION
 
@@ -21,7 +20,7 @@ def folder_settings(data: Path) -> Settings:
 
 
 @asynccontextmanager
-async def opened_database(settings: Settings) -> AsyncIterator[SqliteDatabase]:
+async def opened_database(settings: Settings) -> AsyncIterator[OpenDatabase]:
     """The database while the context lasts; raises ConfigurationError where there is none yet."""
     _require(settings.database.url, "THREADLINE_DATABASE__URL")
     database = open_database(settings.database.url)

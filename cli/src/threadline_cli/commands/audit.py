@@ -10,8 +10,7 @@ import typer
 from rich.text import Text
 from router.audit import AccountAudit, Audit, AuditReport
 from router.consuming import GROUPS
-from router.store.sqlite import SqliteTimeline, migrate
-from router.store.sqlite_journal import SqliteJournal
+from router.stores import migrate, stores_of
 from threadline_runtime.configuration.configuration import load_configuration
 from threadline_runtime.settings import Settings
 
@@ -56,7 +55,8 @@ def audit(
 async def _audit(settings: Settings, account: str | None, since: datetime | None) -> AuditReport:
     async with opened_bus(settings) as bus, opened_database(settings) as database:
         await migrate(database)
-        books = Audit(SqliteJournal(database), SqliteTimeline(database), bus, GROUPS)
+        stores = stores_of(database)
+        books = Audit(stores.journal, stores.timeline, bus, GROUPS)
         return await books.run(datetime.now(UTC), account_id=account, since=since)
 
 

@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 from router.domain.documents import IntakeRef
-from router.store.port import Outcome
-from router.store.sqlite import SqliteTimeline, migrate
+from router.store.port import Outcome, OutcomeStore
+from router.stores import migrate, stores_of
 from threadline_events import topics
-from threadline_runtime.bus.dead_letter_notes import SqliteDeadLetterNotes
 from threadline_runtime.bus.dead_letters import DeadLetters, Letter, read_reference, spell_reference
+from threadline_runtime.opening import dead_letter_notes_of
 
 from threadline_cli.options import DataOption, JsonOption, example
 from threadline_cli.output import JsonObject, notes, print_json_line, print_table, say, table
@@ -88,7 +88,7 @@ class _Desk:
     """What the verbs work on."""
 
     letters: DeadLetters
-    outcomes: SqliteTimeline
+    outcomes: OutcomeStore
 
     async def record_discarded(self, letter: Letter) -> None:
         """Every event of an intake ends in one outcome, a discarded one too."""
@@ -101,10 +101,10 @@ class _Desk:
 async def _desk(data: Path) -> AsyncIterator[_Desk]:
     settings = folder_settings(data)
     async with opened_bus(settings) as bus, opened_database(settings) as database:
-        kept = SqliteDeadLetterNotes(database)
+        kept = dead_letter_notes_of(database)
         await kept.migrate()
         await migrate(database)
-        yield _Desk(DeadLetters(bus, kept, lambda: datetime.now(UTC)), SqliteTimeline(database))
+        yield _Desk(DeadLetters(bus, kept, lambda: datetime.now(UTC)), stores_of(database).timeline)
 
 
 async def _list(data: Path, chosen: tuple[str, ...], *, settled: bool) -> list[Letter]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 from router.api.keys import ApiKey, Scope, digest_of, new_key
-from router.api.sqlite import SqliteKeys, migrate
+from router.stores import migrate, stores_of
 from threadline_events.model import spell_time
 from threadline_runtime.configuration.configuration import load_configuration
 
@@ -92,19 +92,19 @@ def _refuse_unknown(brands: Iterable[str], config: Path) -> None:
 async def _add(data: Path, key: ApiKey, secret: str) -> None:
     async with opened_database(folder_settings(data)) as database:
         await migrate(database)
-        await SqliteKeys(database).add(key, digest_of(secret))
+        await stores_of(database).keys.add(key, digest_of(secret))
 
 
 async def _list(data: Path) -> tuple[ApiKey, ...]:
     async with opened_database(folder_settings(data)) as database:
         await migrate(database)
-        return await SqliteKeys(database).list_keys()
+        return await stores_of(database).keys.list_keys()
 
 
 async def _revoke(data: Path, key_id: str) -> bool:
     async with opened_database(folder_settings(data)) as database:
         await migrate(database)
-        return await SqliteKeys(database).revoke(key_id, datetime.now(UTC))
+        return await stores_of(database).keys.revoke(key_id, datetime.now(UTC))
 
 
 def _scopes(key: ApiKey) -> str:

@@ -15,9 +15,8 @@ from threadline_runtime.configuration.configuration import Configuration
 from threadline_runtime.consumer_watch import WatchedConsumers
 from threadline_runtime.health import Health
 from threadline_runtime.leases.leases import Leases
-from threadline_runtime.leases.sqlite import SqliteLeaseStore
 from threadline_runtime.metrics import Metrics
-from threadline_runtime.opening import OpenBus, open_blobs, open_bus, open_database
+from threadline_runtime.opening import OpenBus, OpenDatabase, lease_store_of, open_blobs, open_bus, open_database
 from threadline_runtime.settings import Settings
 from threadline_runtime.sqlite import SqliteDatabase
 
@@ -28,7 +27,8 @@ __all__ = ["Foundations", "Process", "laid"]
 class Process:
     """Which process this is: the name and version that metrics and logs show, and the name it holds leases under.
 
-    `sole`: a lock file proves that no other process runs on this database, so that what a dead predecessor held is free at once.
+    `sole`: a lock file proves that no other process runs on this folder, so that what a dead predecessor held in its SQLite file is
+    free at once. Of a server's database a lock file proves nothing.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Foundations:
     configuration: Configuration
     environment: Mapping[str, str]
     bus: OpenBus
-    database: SqliteDatabase
+    database: OpenDatabase
     blobs: BlobStore
     leases: Leases
     metrics: Metrics
@@ -66,10 +66,11 @@ async def laid(
         stack.push_async_callback(bus.close)
         database = open_database(settings.database.url)
         stack.push_async_callback(database.close)
-        lease_store = SqliteLeaseStore(database)
+        lease_store = lease_store_of(database)
         await lease_store.migrate()
         health = Health()
         health.add_probe("bus", bus.probe)
+        health.add_probe("database", database.probe)
         health.add_readiness("consumers", watch.readiness)
         yield Foundations(
             settings=settings,
@@ -78,7 +79,7 @@ async def laid(
             bus=bus,
             database=database,
             blobs=open_blobs(settings.blobs.url),
-            leases=Leases(lease_store, process.holder, time.monotonic, sole=process.sole),
+            leases=Leases(lease_store, process.holder, time.monotonic, sole=process.sole and isinstance(database, SqliteDatabase)),
             metrics=metrics,
             watch=watch,
             health=health,

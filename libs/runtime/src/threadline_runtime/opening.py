@@ -5,21 +5,39 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from threadline_runtime.blobs.files import FileBlobs
+from threadline_runtime.bus.dead_letter_notes import SqliteDeadLetterNotes
 from threadline_runtime.bus.processing import ConsumerWatch
 from threadline_runtime.bus.sqlite import SqliteBus
 from threadline_runtime.errors import ConfigurationError
+from threadline_runtime.leases.sqlite import SqliteLeaseStore
 from threadline_runtime.settings import BusSecurity
 from threadline_runtime.sqlite import MEMORY, SqliteDatabase
 
 if TYPE_CHECKING:
     from threadline_runtime.bus.kafka import KafkaBus
+    from threadline_runtime.bus.mongo_dead_letter_notes import MongoDeadLetterNotes
+    from threadline_runtime.leases.mongo import MongoLeaseStore
+    from threadline_runtime.mongo import MongoDatabase
 
-__all__ = ["OpenBus", "migrate_bus", "open_blobs", "open_bus", "open_database"]
+__all__ = [
+    "OpenBus",
+    "OpenDatabase",
+    "dead_letter_notes_of",
+    "lease_store_of",
+    "migrate_bus",
+    "open_blobs",
+    "open_bus",
+    "open_database",
+]
 
 _BUS = "THREADLINE_BUS__URL"
+_DATABASE = "THREADLINE_DATABASE__URL"
+_OTHERS = {_BUS: " or kafka://host:9092,host:9092", _DATABASE: " or mongodb://host:27017/threadline"}
 
 OpenBus: TypeAlias = "SqliteBus | KafkaBus"
 """The `Bus` port, and the upkeep that a process does beside it."""
+OpenDatabase: TypeAlias = "SqliteDatabase | MongoDatabase"
+"""What every store is made over; each service chooses its adapters by the kind, in one place. Both can `probe` and `close`."""
 
 
 async def open_bus(url: str | None, *, version: str, watch: ConsumerWatch | None = None, security: BusSecurity | None = None) -> OpenBus:
@@ -38,9 +56,31 @@ async def migrate_bus(bus: OpenBus) -> None:
         await bus.migrate()
 
 
-def open_database(url: str | None) -> SqliteDatabase:
-    """The database of `THREADLINE_DATABASE__URL`; raises ConfigurationError."""
-    return SqliteDatabase.open(_sqlite_path("THREADLINE_DATABASE__URL", url))
+def open_database(url: str | None) -> OpenDatabase:
+    """The database of `THREADLINE_DATABASE__URL`; raises ConfigurationError. A MongoDB that is away is no error here: `probe` says so."""
+    if urlsplit(url or "").scheme in {"mongodb", "mongodb+srv"}:
+        from threadline_runtime.mongo import MongoDatabase
+
+        return MongoDatabase.open(str(url))
+    return SqliteDatabase.open(_sqlite_path(_DATABASE, url))
+
+
+def lease_store_of(database: OpenDatabase) -> "SqliteLeaseStore | MongoLeaseStore":
+    """The leases that lie in it."""
+    if isinstance(database, SqliteDatabase):
+        return SqliteLeaseStore(database)
+    from threadline_runtime.leases.mongo import MongoLeaseStore
+
+    return MongoLeaseStore(database)
+
+
+def dead_letter_notes_of(database: OpenDatabase) -> "SqliteDeadLetterNotes | MongoDeadLetterNotes":
+    """The notes on dead letters that lie in it."""
+    if isinstance(database, SqliteDatabase):
+        return SqliteDeadLetterNotes(database)
+    from threadline_runtime.bus.mongo_dead_letter_notes import MongoDeadLetterNotes
+
+    return MongoDeadLetterNotes(database)
 
 
 def open_blobs(url: str | None) -> FileBlobs:
@@ -56,8 +96,7 @@ def _sqlite_path(variable: str, url: str | None) -> str:
     split = urlsplit(url or "")
     path = unquote(split.path[1:])
     if split.scheme != "sqlite" or not split.path.startswith("/") or split.netloc or not path:
-        other = " or kafka://host:9092,host:9092" if variable == _BUS else ""
-        raise ConfigurationError(f"{variable}: cannot use {_shown(url)}: write sqlite:///path/of/a/file.db{other}")
+        raise ConfigurationError(f"{variable}: cannot use {_shown(url)}: write sqlite:///path/of/a/file.db{_OTHERS[variable]}")
     if path == MEMORY:
         return MEMORY
     try:

@@ -22,10 +22,9 @@ from threadline_runtime.health import LoopBeat
 from threadline_runtime.http import HttpServer
 from threadline_runtime.lifecycle import Lifecycle, Stage
 from threadline_runtime.logging import configure_logging
-from threadline_runtime.opening import migrate_bus, open_bus, open_database
+from threadline_runtime.opening import OpenDatabase, migrate_bus, open_bus, open_database
 from threadline_runtime.ops import ops_app
 from threadline_runtime.settings import Settings, load_settings
-from threadline_runtime.sqlite import SqliteDatabase
 
 __all__ = ["ServiceProcess", "run_process"]
 
@@ -39,7 +38,7 @@ class ServiceProcess:
 
     package: str
     distribution: str
-    migrate: Callable[[SqliteDatabase], Awaitable[None]]
+    migrate: Callable[[OpenDatabase], Awaitable[None]]
     built: Callable[[Foundations, Lifecycle], AbstractAsyncContextManager[None]]
 
 

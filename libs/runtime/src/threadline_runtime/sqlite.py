@@ -22,6 +22,7 @@ MEMORY = ":memory:"
 _GROUP = 1000
 _READERS = 2
 _BUSY_MS = 10_000
+_FORMAT = 1  # raise it with every change that an older or newer release would misread
 
 _FULL = {sqlite3.SQLITE_FULL}
 _WAIT = {
@@ -125,6 +126,10 @@ class SqliteDatabase:
         self._reads.put([call])
         return await call.future  # type: ignore[no-any-return]
 
+    async def probe(self) -> None:
+        """Ask the writer; raises what a write would raise."""
+        await self.write(lambda connection: connection.execute("CREATE TABLE IF NOT EXISTS runtime_probe (at TEXT)").rowcount)
+
     async def close(self) -> None:
         """Finish what was asked for, then let go of the file. A second call does nothing."""
         if self._closed:
@@ -180,7 +185,7 @@ class SqliteDatabase:
             connection.execute("PRAGMA query_only=ON")
         elif self._path != MEMORY:
             Path(self._path).chmod(0o600)
-            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            _settle_format(connection, self._path)
         return connection
 
     def _write_loop(self, connection: sqlite3.Connection) -> None:
@@ -198,6 +203,23 @@ class SqliteDatabase:
                 _read_one(connection, call, self._path)
             _answer(calls)
         connection.close()
+
+
+def _settle_format(connection: sqlite3.Connection, path: str) -> None:
+    """Mark a new file with the format of its tables; raises ConfigurationError for a file of another format.
+
+    Without it, tables that changed their names would show an empty timeline instead of an error.
+    """
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found == _FORMAT:
+        return
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if tables:
+        connection.close()
+        raise ConfigurationError(
+            f"{path} was written by another release (format {found}, this one reads {_FORMAT}): see docs/operations.md, “Upgrade”"
+        )
+    connection.execute(f"PRAGMA user_version={_FORMAT}")
 
 
 def _gather(queue: _Queue) -> tuple[list[_Call], bool]:

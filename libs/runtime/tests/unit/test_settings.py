@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from threadline_runtime.blobs.files import FileBlobs
 from threadline_runtime.errors import ConfigurationError
+from threadline_runtime.mongo import MongoDatabase
 from threadline_runtime.opening import open_blobs, open_bus, open_database
 from threadline_runtime.settings import load_settings
 
@@ -70,6 +71,14 @@ async def test_urls_open_what_they_name(tmp_path: Path) -> None:
     await bus.probe()
     await bus.close()
     assert isinstance(open_blobs(f"file://{tmp_path}/blobs"), FileBlobs)
+
+
+async def test_a_mongodb_url_opens_without_a_connection() -> None:
+    """P8: a database that is away at the start is waited for; only what the operator must change is an error."""
+    database = open_database("mongodb://user:hunter2@127.0.0.1:1/acme?replicaSet=rs0")
+    assert isinstance(database, MongoDatabase)
+    assert database.where == "127.0.0.1:1"
+    await database.close()
 
 
 @pytest.mark.parametrize("url", [None, "", "postgres://u:hunter2@h/d", "sqlite:data.db", "sqlite://host/x"])

@@ -25,6 +25,7 @@ from threadline_runtime.configuration.configuration import Configuration, valida
 from threadline_runtime.errors import ConfigurationError
 from threadline_runtime.leases.leases import Leases
 from threadline_runtime.metrics import Metrics
+from threadline_runtime.opening import OpenDatabase
 from threadline_runtime.sqlite import SqliteDatabase
 
 from ingest_email.connectors.email import CHANNEL
@@ -127,12 +128,16 @@ def inbound_channels() -> Mapping[str, InboundChannel]:
     return discover(InboundChannel, package="ingest_email.connectors", group=INBOUND_GROUP)
 
 
-def open_checkpoints(database: SqliteDatabase) -> SqliteCheckpointStore:
+def open_checkpoints(database: OpenDatabase) -> CheckpointStore:
     """The checkpoints in the database."""
-    return SqliteCheckpointStore(database)
+    if isinstance(database, SqliteDatabase):
+        return SqliteCheckpointStore(database)
+    from threadline_connectors.mongo_checkpoints import MongoCheckpointStore
+
+    return MongoCheckpointStore(database)
 
 
-async def migrate(database: SqliteDatabase) -> None:
+async def migrate(database: OpenDatabase) -> None:
     """Create the service's tables where they are missing."""
     await open_checkpoints(database).migrate()
 

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from threadline_connectors.errors import AuthError, DeliveryError
 from threadline_connectors.registry import SENDER_GROUP, discover
@@ -18,6 +18,7 @@ from threadline_runtime.configuration.configuration import Configuration, valida
 from threadline_runtime.errors import TransientError
 from threadline_runtime.leases.leases import Leases
 from threadline_runtime.metrics import Metrics
+from threadline_runtime.opening import OpenDatabase
 from threadline_runtime.sqlite import SqliteDatabase
 
 from notifier.accounts import AccountCondition, AccountStatus, SendingAccount
@@ -32,6 +33,9 @@ from notifier.reporting import Reporter
 from notifier.store.port import DeliveryStore
 from notifier.store.sqlite import SqliteDeliveryStore
 from notifier.worker import LaneWorker
+
+if TYPE_CHECKING:
+    from notifier.store.mongo import MongoDeliveryStore
 
 __all__ = ["ConfiguredAccount", "Notifier", "Surroundings", "check_account", "migrate", "open_store", "sender_channels", "sending_accounts"]
 
@@ -143,12 +147,16 @@ async def check_account(account: ConfiguredAccount, blobs: BlobReader) -> Accoun
     return AccountStatus(account.settings.id, AccountCondition.READY)
 
 
-def open_store(database: SqliteDatabase) -> SqliteDeliveryStore:
+def open_store(database: OpenDatabase) -> "SqliteDeliveryStore | MongoDeliveryStore":
     """The delivery store of the database; also the read port of `threadline audit` (`totals`)."""
-    return SqliteDeliveryStore(database)
+    if isinstance(database, SqliteDatabase):
+        return SqliteDeliveryStore(database)
+    from notifier.store.mongo import MongoDeliveryStore
+
+    return MongoDeliveryStore(database)
 
 
-async def migrate(database: SqliteDatabase) -> None:
+async def migrate(database: OpenDatabase) -> None:
     """Create the notifier's tables and indexes where they are missing."""
     await open_store(database).migrate()
 

@@ -16,13 +16,13 @@ from threadline_runtime.bus.port import Bus
 from threadline_runtime.configuration.configuration import Configuration
 from threadline_runtime.http import HttpServer
 from threadline_runtime.metrics import Metrics
+from threadline_runtime.opening import OpenDatabase
 from threadline_runtime.signing import SigningKeys
-from threadline_runtime.sqlite import SqliteDatabase
 
 from router.amending import Amending
-from router.api import sqlite as api_sqlite
 from router.api.app import create_app
 from router.api.feed import LiveFeed
+from router.api.keys import KeyStore
 from router.api.parts import ApiParts, CommandConflict
 from router.api.problems import Problem
 from router.api.stores import described
@@ -38,8 +38,7 @@ from router.linking import Linking
 from router.outbox import Outbox
 from router.parts import Parts
 from router.pipeline import Pipeline
-from router.store import sqlite as store_sqlite
-from router.store.sqlite_journal import SqliteJournal
+from router.stores import migrate, stores_of
 from router.sweeper import Sweeper
 from router.tally import MetricsTally
 
@@ -53,7 +52,7 @@ class Surroundings:
     """What the process gives the router."""
 
     bus: Bus
-    database: SqliteDatabase
+    database: OpenDatabase
     blobs: BlobStore
     configuration: Configuration
     signing: SigningKeys
@@ -75,12 +74,6 @@ def policies_of(configuration: Configuration) -> Policies:
             entry.id, entry.channel, entry.brand, address if isinstance(address, str) else None, entry.display_name, form is True
         )
     return Policies(brands, accounts)
-
-
-async def migrate(database: SqliteDatabase) -> None:
-    """Make the router's tables; can run again."""
-    await store_sqlite.migrate(database)
-    await api_sqlite.migrate(database)
 
 
 class _CommandDesk:
@@ -111,7 +104,7 @@ class Router:
     outbox: Outbox
     sweeper: Sweeper
     audit: Audit
-    keys: api_sqlite.SqliteKeys
+    keys: KeyStore
     feed: LiveFeed
     web: FastAPI
     metrics: Metrics
@@ -158,14 +151,12 @@ class Router:
 
 def build_router(around: Surroundings) -> Router:
     """Everything of the router over what the process opened. `migrate` must have run."""
-    timeline = store_sqlite.SqliteTimeline(around.database)
-    journal = SqliteJournal(around.database)
-    uploads = api_sqlite.SqliteUploads(around.database)
-    keys = api_sqlite.SqliteKeys(around.database)
+    stores = stores_of(around.database)
+    timeline, journal = stores.timeline, stores.journal
     policies = policies_of(around.configuration)
     signer = MailSigner(around.signing, policies.mail_accounts())
     tally = MetricsTally(around.metrics)
-    parts = Parts(timeline, timeline, timeline, described(uploads), around.bus, _now, policies, signer, tally)
+    parts = Parts(timeline, timeline, timeline, described(stores.uploads), around.bus, _now, policies, signer, tally)
     amending = Amending(parts)
     outbox = Outbox(parts, amending)
     linking = Linking(parts, outbox)
@@ -176,16 +167,16 @@ def build_router(around: Surroundings) -> Router:
         store=timeline,
         journal=journal,
         blobs=around.blobs,
-        keys=keys,
-        idempotency=api_sqlite.SqliteIdempotency(around.database),
-        uploads=uploads,
+        keys=stores.keys,
+        idempotency=stores.idempotency,
+        uploads=stores.uploads,
         commands=_CommandDesk(commands),
         feed=feed,
         brands=tuple(policies.brands),
         now=_now,
         randomness=around.randomness,
     )
-    probes = (around.bus.probe, lambda: _probe(around.database))
+    probes = (around.bus.probe, around.database.probe)
     return Router(
         bus=around.bus,
         parts=parts,
@@ -195,12 +186,8 @@ def build_router(around: Surroundings) -> Router:
         outbox=outbox,
         sweeper=Sweeper(parts, outbox),
         audit=Audit(journal, timeline, around.bus, GROUPS),
-        keys=keys,
+        keys=stores.keys,
         feed=feed,
         web=create_app(api),
         metrics=around.metrics,
     )
-
-
-async def _probe(database: SqliteDatabase) -> None:
-    await database.read(lambda connection: connection.execute("SELECT 1").fetchone())
