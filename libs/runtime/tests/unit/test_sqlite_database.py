@@ -1,6 +1,7 @@
 """SqliteDatabase: answered means stored (P9); one bad call harms nobody else."""
 
 import asyncio
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -123,3 +124,18 @@ async def test_a_locked_file_is_a_transient_error(tmp_path: Path, monkeypatch: p
     await database.write(_insert(1))
     other.close()
     await database.close()
+
+
+async def test_a_file_of_another_format_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    """After an upgrade that changed the tables nobody may be shown an empty timeline."""
+    path = tmp_path / "a.db"
+    database = SqliteDatabase.open(path)
+    await database.write(_create)
+    await database.close()
+    await SqliteDatabase.open(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA user_version=9")
+    with pytest.raises(ConfigurationError, match=r"another release \(format 9.*operations.md"):
+        SqliteDatabase.open(path)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        assert other.execute("PRAGMA user_version").fetchone() == (9,)
