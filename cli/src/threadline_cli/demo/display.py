@@ -41,5 +41,5 @@ class Display:
 
     def told(self, seconds: float | None) -> None:
         """The script is at its end; what comes now is up to who watches."""
-        until = "Ctrl-C ends the demo" if seconds is None else f"the demo ends in {seconds:.0f} s"
+        until = "Ctrl-C ends the demo" if seconds is None else f"The demo ends in {seconds:.0f} s"
         self._console.print(Text(f"The story is told; the customers go on answering you. {until}.", style="dim"))

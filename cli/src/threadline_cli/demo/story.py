@@ -79,6 +79,7 @@ class Story:
         return conversation, thanked
 
     async def _ann_has_her_tent(self, conversation: Conversation, thanked: Entry) -> None:
+        await self._note(conversation, "The carrier has the new address; the courier calls Ben first.")
         answer = await self._answer(conversation, cast.ANN, _TO_ANN_AND_BEN, answered=thanked.message_id)
         await self._send(cast.ANN, answer_to(cast.ANN, answer, _ANN_IS_HAPPY, _now()), "has the tent, and a last question for you")
         await self._entry(conversation, "Ann's last mail", lambda entry: "pegs" in (entry.text or ""))
