@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from threadline_events.topics import dead_letter_topic
 from threadline_runtime.bus.dead_letter_record import original_headers
 from threadline_runtime.bus.kafka import KafkaBus
@@ -283,3 +284,44 @@ async def test_bytes_that_no_producer_of_ours_would_write(bus: KafkaBus, kafka: 
 
 def _bytes_of(letter: Received) -> tuple[bytes, bytes]:
     return letter.key or b"none", letter.value or b"none"
+
+
+@pytest.mark.parametrize("codec", [0, 4])  # none, zstd
+async def test_a_header_name_that_is_no_text_stops_neither_group_nor_reader(bus: KafkaBus, kafka: str, codec: int) -> None:
+    """P8: no client library of Java or Python writes such a name, but others do."""
+    seen = Seen()
+    await bus.publish([record("a", "1")])
+    await _publish_with_odd_names(kafka, codec, {"2": b"\xff\xfename", "3": b"ce_id"})
+    await bus.publish([record("a", "4")])
+    member = asyncio.create_task(bus.consume(Subscription((TOPIC,), "group", decode, seen.handle)))
+    await seen.until_all("1", "2", "3", "4")
+    await eventually(lambda: committed(bus))
+    await drain(member)
+    found = {found.value: found async for found in bus.read(TOPIC)}
+    assert found[b"2"].raw_headers == (("\\xff\\xfename", b"\xff"),)
+    assert found[b"3"].raw_headers == (("ce_id", b"\xff"),)
+    assert len(found) == 4
+
+
+class _OddName(str):  # noqa: SLOT000 - it carries its bytes
+    """A header name that the client library's builder in Python writes as other bytes."""
+
+    def __new__(cls, data: bytes) -> "_OddName":
+        name = super().__new__(cls, data.decode("latin-1"))
+        name.data = data
+        return name
+
+    def encode(self, *_: str) -> bytes:
+        return self.data
+
+
+async def _publish_with_odd_names(url: str, codec: int, names: dict[str, bytes]) -> None:
+    """One batch with a record each, its only header so named."""
+    producer = AIOKafkaProducer(bootstrap_servers=list(read_servers(url)))
+    await producer.start()
+    batch = producer.create_batch()
+    batch._builder = _DefaultRecordBatchBuilderPy(2, codec, 0, -1, -1, 0, 1 << 20)
+    for value, name in names.items():
+        batch.append(key=b"a", value=value.encode(), timestamp=None, headers=[(_OddName(name), b"\xff")])
+    await (await producer.send_batch(batch, TOPIC, partition=0))
+    await producer.stop()

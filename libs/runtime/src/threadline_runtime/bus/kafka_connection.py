@@ -21,6 +21,7 @@ from faststream.kafka.subscriber.usecase import BatchSubscriber
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 from pydantic import SecretStr
 
+from threadline_runtime.bus.kafka_wire import survive_header_names
 from threadline_runtime.bus.port import RawRecord
 from threadline_runtime.errors import ConfigurationError
 from threadline_runtime.secrets import resolve_secret
@@ -66,6 +67,7 @@ class KafkaConnection:
 
     def consumer(self, *, auto_offset_reset: str = "none") -> AIOKafkaConsumer:
         """A reader without a group, which is told where to read."""
+        survive_header_names()
         return AIOKafkaConsumer(
             **self._client(),
             group_id=None,
@@ -102,6 +104,7 @@ class KafkaConnection:
         logger: LoggerProto,
     ) -> tuple[KafkaBroker, BatchSubscriber]:
         """FastStream's broker with one subscriber, which neither publishes nor makes topics nor commits by itself."""
+        survive_header_names()
         milliseconds = int(self.pace.request_seconds * 1000)
         broker = KafkaBroker(
             list(self.servers),
