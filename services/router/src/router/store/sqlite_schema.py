@@ -35,7 +35,7 @@ STATEMENTS = (
     "CREATE INDEX IF NOT EXISTS router_entries_sent ON router_entries (received_at) WHERE direction = 'outbound'",
     "CREATE TABLE IF NOT EXISTS router_entry_names (name TEXT NOT NULL, role INTEGER NOT NULL, message_id TEXT NOT NULL,"
     " PRIMARY KEY (name, role, message_id)) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS router_entry_attachments (sha256 TEXT NOT NULL, brand TEXT NOT NULL, message_id TEXT NOT NULL,"
+    "CREATE TABLE IF NOT EXISTS router_entry_attachments (sha256 TEXT NOT NULL, message_id TEXT NOT NULL, brand TEXT NOT NULL,"
     " PRIMARY KEY (sha256, message_id)) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS router_suggestions (link_id TEXT PRIMARY KEY, brand TEXT NOT NULL, doc TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS router_outcomes (intake_id TEXT NOT NULL, intake_index INTEGER NOT NULL, event_id TEXT NOT NULL,"
