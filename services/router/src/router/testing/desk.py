@@ -28,6 +28,7 @@ from router.people import readings
 from router.pipeline import Pipeline
 from router.store.port import EntryPage
 from router.store.sqlite import SqliteTimeline
+from router.stores import Timeline
 from router.sweeper import Sweeper
 from router.testing.stand_ins import CountNothing, HmacSigner
 from router.testing.stepping import InlineDatabase
@@ -104,9 +105,13 @@ class Desk:
     uploads: dict[str, Attachment] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Put the workers together."""
+        """Put the workers together over a store in memory."""
         self.database = InlineDatabase()
-        self.store = SqliteTimeline(self.database)
+        self.put_together(SqliteTimeline(self.database))
+
+    def put_together(self, store: Timeline) -> None:
+        """Put the workers together over this store."""
+        self.store = store
         brands = {b: BrandPolicy(b, b.title(), self.reopen_within) for b in ("acme", "other")}
         policies = Policies(brands, {a.account_id: a for a in ACCOUNTS})
         self.signer = MailSigner(HmacSigner(), policies.mail_accounts())
