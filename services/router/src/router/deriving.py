@@ -3,7 +3,7 @@
 The version is read before the sources and raised even where nothing differs, so an older derivation in flight misses.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from threadline_events.records import timeline_record
 from threadline_events.timeline import Conversation
@@ -21,16 +21,24 @@ async def _derive_once(parts: Parts, strand_ids: frozenset[str]) -> tuple[list[C
     """One round: the summaries written, and the strands that somebody else was quicker with."""
     versions = await parts.timeline.summaries(strand_ids)
     await failpoint("router.deriving.after_versions")
-    own = await parts.timeline.strands(strand_ids)
-    read = await readings(parts.timeline, {s.owner for s in own.values()})
+    owners = await _owners(parts, strand_ids, versions)
+    read = await readings(parts.timeline, owners.values())
     at = parts.clock()
-    wanted = []
-    for i, strand in own.items():
-        version = versions[i].version + 1 if i in versions else 1
-        wanted.append(summary(read[strand.owner], i, version, at))
+    wanted = [
+        summary(read[owner], i, versions[i].version + 1 if i in versions else 1, at) for i, owner in owners.items() if i in read[owner]
+    ]
     await failpoint("router.deriving.before_write")
     won = await parts.timeline.write_summaries(wanted)
-    return [c for c in wanted if c.conversation_id in won], frozenset(own) - won
+    return [c for c in wanted if c.conversation_id in won], frozenset(c.conversation_id for c in wanted) - won
+
+
+async def _owners(parts: Parts, strand_ids: frozenset[str], versions: Mapping[str, Conversation]) -> dict[str, str]:
+    """Whose each strand is. That never changes, so a summary that there is tells it as well as the strand."""
+    owners = {i: versions[i].contact_id for i in strand_ids & versions.keys()}
+    fresh = strand_ids - versions.keys()
+    if fresh:
+        owners |= {i: strand.owner for i, strand in (await parts.timeline.strands(fresh)).items()}
+    return owners
 
 
 async def derive(parts: Parts, strand_ids: Iterable[str]) -> None:

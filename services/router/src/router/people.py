@@ -1,6 +1,6 @@
 """Who is one person, and which strands that person has; always read afresh, for many contacts at once.
 
-Costs two reads for contacts without links, however many. Not here: caches; none would be right for aligning, summaries or timelines.
+Costs two reads for contacts that nobody ever linked, however many. Not here: caches; none would be right for what is decided or shown.
 """
 
 from collections import defaultdict
@@ -41,6 +41,9 @@ async def persons(timeline: TimelineStore, contact_ids: Iterable[str]) -> Mappin
         return {}
     for _ in rounds("who is one person"):
         neighbours, first, seen = await _collect(timeline, wanted)
+        if not first:
+            # Edges are never deleted: a contact without any was by itself when it was read, and there is no walk that could have torn.
+            break
         again = {edge.link_id: edge.version for edge in await timeline.edges_of(seen)}
         if again == first:
             break

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from router import amending, changing, closing, deriving, outbox, pipeline
+from router.commands import UnknownTargetError
 from router.domain import commanding
 from router.domain.strands import summary
 from router.outbox import Outbox
@@ -490,7 +491,7 @@ MUTANTS: dict[str, tuple[Callable[[pytest.MonkeyPatch], None], int]] = {
 def broken(seed: int) -> list[str]:
     try:
         return violations(seed, runs=2)
-    except (TooManyRounds, KeyError, AssertionError) as error:
+    except (TooManyRounds, UnknownTargetError, KeyError, AssertionError) as error:
         return [repr(error)]
 
 
