@@ -46,9 +46,12 @@ _AUTHSERV = "mx.acme.example"
 
 
 class CorpusPoller:
-    """A source that has all mails at once and then nothing; each mail is made its own by a header, as if many customers wrote."""
+    """A source that has all mails at once and then nothing; each mail is made its own by a header, as if many customers wrote.
 
-    def __init__(self, mails: Sequence[bytes], count: int) -> None:
+    The mails lie in files, as they would lie at a server: only what is under way is in memory.
+    """
+
+    def __init__(self, mails: Sequence[Path], count: int) -> None:
         self._mails = mails
         self._count = count
 
@@ -70,7 +73,7 @@ class CorpusPoller:
         """Nothing is open."""
 
     def _fetched(self, number: int) -> Fetched[MailboxMail]:
-        raw = numbered(self._mails[number % len(self._mails)], number // len(self._mails))
+        raw = numbered(self._mails[number % len(self._mails)].read_bytes(), number // len(self._mails))
         mail = MailboxMail(raw, datetime.now(UTC) - timedelta(seconds=1), f"{number:020d}")
         return Fetched(("INBOX", 1, number), mail, raw, len(raw), MEDIA_TYPE)
 
@@ -86,7 +89,16 @@ def resident_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-async def ours(mails: Sequence[bytes], count: int, folder: Path, progress: Progress | None = None) -> tuple[float, list[float]]:
+def laid_out(mails: Sequence[bytes], folder: Path) -> list[Path]:
+    """The mails as files."""
+    folder.mkdir()
+    paths = [folder / f"{number:06d}.eml" for number in range(len(mails))]
+    for path, raw in zip(paths, mails, strict=True):
+        path.write_bytes(raw)
+    return paths
+
+
+async def ours(mails: Sequence[Path], count: int, folder: Path, progress: Progress | None = None) -> tuple[float, list[float]]:
     """Seconds until `count` mails are entries and intakes, and the memory of the main process on the way."""
     file = folder / "threadline.yaml"
     login = {"host": "127.0.0.1", "port": 1, "tls": "none", "username": "support", "password": "env:BENCH_PASSWORD", "start_at": "all"}
@@ -120,7 +132,7 @@ async def ours(mails: Sequence[bytes], count: int, folder: Path, progress: Progr
     return seconds, memory
 
 
-def poller_host(base: Foundations, pool: ParserPool, mails: Sequence[bytes], count: int) -> PollerHost[MailboxMail]:
+def poller_host(base: Foundations, pool: ParserPool, mails: Sequence[Path], count: int) -> PollerHost[MailboxMail]:
     """The service's host over the corpus instead of a mailbox."""
     (account,) = ingest.mail_accounts(base.configuration, os.environ)
     connector = EmailConnector(follow_reply_to=False)
@@ -213,7 +225,8 @@ def speed_row(mails: Sequence[bytes], rounds: int) -> dict[str, object]:
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as folder:
             floors.append(len(mails) / floor(mails, len(mails), Path(folder)))
-            own.append(len(mails) / asyncio.run(ours(mails, len(mails), Path(folder)))[0])
+            files = laid_out(mails, Path(folder) / "mails")
+            own.append(len(files) / asyncio.run(ours(files, len(files), Path(folder)))[0])
     ratios = [mine / bare for mine, bare in zip(own, floors, strict=True)]
     return {
         "path": "standalone",
@@ -227,10 +240,12 @@ def speed_row(mails: Sequence[bytes], rounds: int) -> dict[str, object]:
     }
 
 
-def memory_row(mails: Sequence[bytes], count: int) -> dict[str, object]:
+def memory_row(mails: list[bytes], count: int) -> dict[str, object]:
     """Memory of the main process at tenths of a long run."""
     with tempfile.TemporaryDirectory() as folder, Progress(console=Console(stderr=True)) as progress:
-        seconds, memory = asyncio.run(ours(mails, count, Path(folder), progress))
+        files = laid_out(mails, Path(folder) / "mails")
+        mails.clear()
+        seconds, memory = asyncio.run(ours(files, count, Path(folder), progress))
     tenths = [round(memory[min(len(memory) - 1, len(memory) * n // 10)], 1) for n in range(11)]
     return {
         "path": "memory",

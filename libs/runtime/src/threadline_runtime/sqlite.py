@@ -22,6 +22,9 @@ MEMORY = ":memory:"
 _GROUP = 1000
 _READERS = 2
 _BUSY_MS = 10_000
+# The system's own cache of the file stands behind these; they are private memory, once a connection.
+_WRITER_CACHE_KIB = 8192
+_READER_CACHE_KIB = 4096
 _FORMAT = 1  # raise it with every change that an older or newer release would misread
 
 _FULL = {sqlite3.SQLITE_FULL}
@@ -178,7 +181,7 @@ class SqliteDatabase:
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA temp_store=MEMORY")
-        connection.execute("PRAGMA cache_size=-16384")
+        connection.execute(f"PRAGMA cache_size=-{_READER_CACHE_KIB if read_only else _WRITER_CACHE_KIB}")
         connection.execute("PRAGMA wal_autocheckpoint=4000")
         connection.execute("PRAGMA journal_size_limit=67108864")
         if read_only:

@@ -20,7 +20,7 @@ from router.api.positions import Vector
 __all__ = ["FeedClosed", "FeedLagged", "LiveFeed"]
 
 _RING = 5_000
-_RING_BYTES = 32 * 1024 * 1024
+_RING_BYTES = 8 * 1024 * 1024
 _READ = 256
 
 
