@@ -80,7 +80,10 @@ def test_killed_at_random_under_load(up: Standalone, mail_world: MailWorld, fake
 AFTER = {"notifier.calling.before_resolve": "notifier.calling.after_open", "notifier.calling.after_resolve": "notifier.calling.after_open"}
 FIRST_START = ("connectors.poller.after_start", "connectors.poller.after_start_stored")
 OPERATOR = {"bus.after_redrive": "redrive", "bus.after_discard": "discard"}
-ELSEWHERE = {"router.sweeper.after_outcomes": "thirty days must pass: services/router/tests/unit/test_router_failpoints.py"}
+ELSEWHERE = {
+    "router.sweeper.after_outcomes": "thirty days must pass: services/router/tests/unit/test_router_failpoints.py",
+    "bus.between_publishes": "on Kafka only: libs/runtime/tests/integration/test_bus_kafka_recovery.py",
+}
 
 
 def places() -> list[str]:

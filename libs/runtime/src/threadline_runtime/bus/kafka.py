@@ -74,6 +74,7 @@ class KafkaBus:
         await failpoint("bus.before_publish")
         await self._publisher.publish(_raw(records))
         if then:
+            await failpoint("bus.between_publishes")
             await self._publisher.publish(_raw(then))
         await failpoint("bus.after_publish")
 

@@ -5,14 +5,14 @@ Not here: starting Kafka (`kafka`).
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 
 from aiokafka.admin import AIOKafkaAdminClient
 
 from threadline_runtime.bus.kafka_connection import KafkaConnection, KafkaPace, read_servers
 from threadline_runtime.bus.kafka_topics import TopicPlan, migrate_topics
 
-__all__ = ["QUICK", "admin_of", "make_afresh"]
+__all__ = ["QUICK", "admin_of", "make_afresh", "remove_topics"]
 
 QUICK = KafkaPace(session_ms=6_000, heartbeat_ms=100, rebalance_ms=10_000, drain_seconds=8.0, request_seconds=10.0, poll_ms=5)
 _GONE_PAUSE = 0.02
@@ -29,12 +29,17 @@ async def admin_of(url: str) -> AsyncIterator[AIOKafkaAdminClient]:
         await admin.close()
 
 
-async def make_afresh(url: str, plans: Sequence[TopicPlan]) -> None:
-    """Remove the topics with all they hold, and what groups have committed on them; then make them."""
+async def remove_topics(url: str, names: Collection[str]) -> None:
+    """Remove the topics with all they hold, and what groups have committed on them; returns when they are gone."""
     async with admin_of(url) as admin, asyncio.timeout(30):
-        names = {plan.name for plan in plans}
-        if there := names & set(await admin.list_topics()):
+        if there := set(names) & set(await admin.list_topics()):
             await admin.delete_topics(sorted(there))
-            while names & set(await admin.list_topics()):  # noqa: ASYNC110 - Kafka has no event for it
-                await asyncio.sleep(_GONE_PAUSE)
+        while set(names) & set(await admin.list_topics()):  # noqa: ASYNC110 - Kafka has no event for it
+            await asyncio.sleep(_GONE_PAUSE)
+
+
+async def make_afresh(url: str, plans: Sequence[TopicPlan]) -> None:
+    """Remove the topics and make them again, empty."""
+    await remove_topics(url, {plan.name for plan in plans})
+    async with admin_of(url) as admin, asyncio.timeout(30):
         await migrate_topics(admin, plans)
