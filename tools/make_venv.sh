@@ -17,6 +17,7 @@ find_python() {
   exit 2
 }
 
+echo "setup: installing into $venv (a minute or two, once)" >&2
 if ! "$venv/bin/python" -c '' >/dev/null 2>&1; then
   python=$(find_python)
   "$python" -m venv --clear "$venv"

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from ingest_email.app import mail_accounts
+from notifier.app import sending_accounts
 from threadline_cli.main import create_app
+from threadline_runtime.configuration.configuration import load_configuration
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 # The roadmap and the decisions speak of what comes later.
 EXCLUDED = {ROOT / "docs" / "roadmap.md"}
 CODE = re.compile(r"```.*?\n(.*?)```|`([^`\n]+)`", re.DOTALL)
+YAML = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
 SHOWN = {
     "make": re.compile(r"(?:^|[\s;&])make ([a-z][a-z-]*)", re.MULTILINE),
     "threadline": re.compile(r"(?:^|[\s;&/])threadline ([a-z][a-z-]*)", re.MULTILINE),
@@ -35,9 +39,27 @@ def shown(program: str) -> list[str]:
     return sorted({name for text in code for name in SHOWN[program].findall(text)})
 
 
+def accounts_files() -> list[tuple[str, str]]:
+    """Every accounts file that the docs show, by page; brands that a page left out are added."""
+    found = [(page, text) for page in pages() for text in YAML.findall(page.read_text()) if "accounts:" in text]
+    return [
+        (str(page.relative_to(ROOT)), text if "brands:" in text else f"brands:\n  acme: {{name: Acme}}\n{text}") for page, text in found
+    ]
+
+
+@pytest.mark.parametrize(("page", "text"), accounts_files())
+def test_an_accounts_file_can_be_copied_as_it_stands(page: str, text: str, tmp_path: Path) -> None:
+    file = tmp_path / "threadline.yaml"
+    file.write_text(text)
+    configuration, secrets = load_configuration(file), {"SUPPORT_PASSWORD": "x"}
+    assert mail_accounts(configuration, secrets)
+    assert sending_accounts(configuration, secrets)
+
+
 def test_the_docs_are_read() -> None:
     assert "test" in shown("make")
     assert "demo" in shown("threadline")
+    assert {page for page, _ in accounts_files()} >= {"README.md", "docs/channels/email.md"}
 
 
 @pytest.mark.parametrize("verb", shown("make"))
