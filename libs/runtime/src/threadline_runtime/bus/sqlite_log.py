@@ -36,7 +36,7 @@ __all__ = [
 
 _SHIFT = 40
 _MASK = (1 << _SHIFT) - 1
-_BATCH_BYTES = 8 * 1024 * 1024
+_BATCH_BYTES = 2 * 1024 * 1024
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS bus_partitions (
