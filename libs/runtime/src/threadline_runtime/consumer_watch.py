@@ -38,7 +38,8 @@ class WatchedConsumers:
         self._alive(group)
 
     def polled(self, group: str) -> None:
-        """See ConsumerWatch."""
+        """See ConsumerWatch: who looks for records waits for nothing, even where none come for long."""
+        self._waiting.pop(group, None)
         self._alive(group)
 
     async def readiness(self) -> str | None:

@@ -81,6 +81,7 @@ async def _run(service: ServiceProcess, settings: Settings) -> None:
         beat, life = LoopBeat(time.monotonic), Lifecycle(on_stop=base.health.drain)
         base.health.add_liveness("loop", beat.liveness)
         base.health.add_liveness("parts", life.liveness)
+        base.health.add_liveness("consumers", base.watch.liveness)
         async with service.built(base, life):
             life.add("leases", base.leases.run, stage=Stage.SUPPORT)
             life.add("beat", beat.run, stage=Stage.SUPPORT)

@@ -94,6 +94,15 @@ async def test_a_consumer_that_waits_is_not_ready_and_one_that_is_silent_is_not_
     assert watch.liveness() == "no sign of router.pipeline"
 
 
+async def test_a_consumer_that_looks_for_records_again_does_not_wait_any_more() -> None:
+    """After an outage of the bus a topic may stay empty for hours; the process is ready all the same."""
+    watch = WatchedConsumers(Metrics(CollectorRegistry()), _Clock())
+    watch.retrying("router.commands", "TransientError")
+    watch.retrying("router.pipeline", "TransientError")
+    watch.polled("router.commands")
+    assert await watch.readiness() == "router.pipeline waits: TransientError"
+
+
 async def test_the_metrics_have_the_names_of_the_interface() -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
