@@ -10,7 +10,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from threadline_runtime.bus.kafka_connection import KafkaConnection
-from threadline_runtime.bus.kafka_reading import first_records, unreachable
+from threadline_runtime.bus.kafka_errors import reaction
+from threadline_runtime.bus.kafka_reading import first_records
 from threadline_runtime.bus.kafka_topics import TopicPlan, migrate_topics
 from threadline_runtime.bus.port import PartitionProgress
 from threadline_runtime.errors import TransientError
@@ -84,7 +85,7 @@ class KafkaPositions:
                 yield self._clients
         except (KafkaError, OSError, TimeoutError) as error:
             await self.close()
-            raise unreachable(error) from error
+            raise reaction(error, "read") from error
 
     async def _opened(self) -> tuple[AIOKafkaAdminClient, AIOKafkaConsumer]:
         admin, consumer = self._connection.admin(), self._connection.consumer()

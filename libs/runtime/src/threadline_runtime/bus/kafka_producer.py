@@ -12,22 +12,20 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     KafkaError,
     KafkaTimeoutError,
-    MessageSizeTooLargeError,
     OutOfOrderSequenceNumber,
     ProducerClosed,
     ProducerFenced,
-    RecordTooLargeError,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
 )
 
 from threadline_runtime.bus.kafka_connection import KafkaConnection
+from threadline_runtime.bus.kafka_errors import TOO_LARGE, reaction
 from threadline_runtime.bus.port import RawRecord
-from threadline_runtime.errors import PermanentError, ThreadlineError, TransientError
+from threadline_runtime.errors import TransientError
 
 __all__ = ["KafkaPublisher"]
 
-_TOO_LARGE = (MessageSizeTooLargeError, RecordTooLargeError)
 _LIVES_ON = (KafkaTimeoutError, UnknownTopicOrPartitionError, TopicAuthorizationFailedError)
 _log = structlog.stdlib.get_logger("threadline.bus")
 
@@ -54,7 +52,7 @@ class KafkaPublisher:
         except TimeoutError as error:
             raise TransientError(f"Kafka has not confirmed the records within {seconds:.0f} s: are its brokers up?") from error
         except (KafkaError, OSError) as error:
-            raise _reaction(error) from error
+            raise reaction(error, "used") from error
 
     async def ready(self) -> None:
         """Have a producer that Kafka has let in; raises TransientError."""
@@ -62,7 +60,7 @@ class KafkaPublisher:
             async with asyncio.timeout(self._connection.pace.request_seconds):
                 await self._ready()
         except (KafkaError, OSError, TimeoutError) as error:
-            raise _reaction(error) from error
+            raise reaction(error, "used") from error
 
     async def close(self) -> None:
         """Let go of the producer; what it has not confirmed was not acknowledged to anybody."""
@@ -116,7 +114,7 @@ class KafkaPublisher:
 
     def _retire_if_dead(self, producer: AIOKafkaProducer, error: Exception) -> None:
         """After these errors a producer never works again, or its numbering has a gap that Kafka will refuse."""
-        dead = isinstance(error, (OutOfOrderSequenceNumber, ProducerFenced, ProducerClosed, *_TOO_LARGE)) or not getattr(
+        dead = isinstance(error, (OutOfOrderSequenceNumber, ProducerFenced, ProducerClosed, *TOO_LARGE)) or not getattr(
             error, "retriable", False
         )
         if dead and not isinstance(error, _LIVES_ON) and self._producer is producer:
@@ -134,15 +132,3 @@ class KafkaPublisher:
         with contextlib.suppress(TimeoutError, KafkaError, OSError):
             async with asyncio.timeout(self._connection.pace.close_seconds):
                 await producer.stop()
-
-
-def _reaction(error: Exception) -> ThreadlineError:
-    """Kafka's error as the reaction it asks for."""
-    name = type(error).__name__
-    if isinstance(error, _TOO_LARGE):
-        return PermanentError("a record is larger than its topic takes (max.message.bytes)")
-    if isinstance(error, UnknownTopicOrPartitionError):
-        return TransientError("a topic is missing in Kafka: make them with `python -m <service> migrate`")
-    if isinstance(error, TopicAuthorizationFailedError):
-        return TransientError("Kafka does not let us write to a topic: give this user the right to (THREADLINE_BUS__SECURITY__*)")
-    return TransientError(f"Kafka cannot be used now: {name}")

@@ -8,19 +8,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from threadline_runtime.bus.kafka_connection import KafkaConnection
+from threadline_runtime.bus.kafka_errors import reaction
 from threadline_runtime.bus.kafka_records import received
 from threadline_runtime.bus.port import Received
-from threadline_runtime.errors import PositionExpired, TransientError
+from threadline_runtime.errors import PositionExpired
 
-__all__ = ["first_records", "follow", "read_between", "unreachable"]
+__all__ = ["first_records", "follow", "read_between"]
 
 _PAGE = 500
 _WAIT_MS = 1000
-
-
-def unreachable(error: BaseException) -> TransientError:
-    """What a reader is told when Kafka does not answer."""
-    return TransientError(f"Kafka cannot be read now: {type(error).__name__}")
 
 
 @contextlib.asynccontextmanager
@@ -37,7 +33,7 @@ async def _reader(connection: KafkaConnection, starts: Mapping[TopicPartition, i
     except OffsetOutOfRangeError as error:
         raise PositionExpired("this reader is so far behind that records were trimmed before it: read again from the store") from error
     except (KafkaError, OSError, TimeoutError) as error:
-        raise unreachable(error) from error
+        raise reaction(error, "read") from error
     finally:
         with contextlib.suppress(KafkaError, OSError, TimeoutError):
             async with asyncio.timeout(connection.pace.close_seconds):

@@ -18,5 +18,8 @@ def received(record: ConsumerRecord) -> Received:
     if None in headers.values():
         headers = {name: value for name, value in headers.items() if value is not None}
     # A foreign producer's own time may lie before 1970 or beyond what a datetime can hold.
-    written = datetime.fromtimestamp(min(max(record.timestamp, 0), _LATEST_MS) / 1000, UTC)
+    milliseconds = record.timestamp
+    if not 0 <= milliseconds <= _LATEST_MS:
+        milliseconds = 0 if milliseconds < 0 else _LATEST_MS
+    written = datetime.fromtimestamp(milliseconds / 1000, UTC)
     return Received(Position(record.topic, record.partition, record.offset), written, record.key, record.value, raw, headers)
