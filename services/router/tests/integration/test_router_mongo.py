@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from router.app import Surroundings, build_router, migrate
 from router.audit import AccountAudit
 from router.consuming import GROUPS
+from router.domain.documents import Claim
 from router.store.mongo import MongoTimeline
 from router.store.port import ConversationQuery, EntryPage
 from router.testing.desk import Desk, mail
@@ -20,7 +21,7 @@ from threadline_runtime.blobs.files import FileBlobs
 from threadline_runtime.bus.sqlite import SqliteBus
 from threadline_runtime.configuration.configuration import load_configuration
 from threadline_runtime.metrics import Metrics
-from threadline_runtime.mongo import MongoDatabase
+from threadline_runtime.mongo import MongoCollection, MongoDatabase
 from threadline_runtime.signing import SigningKeys
 from threadline_runtime.sqlite import MEMORY, SqliteDatabase
 
@@ -156,3 +157,39 @@ async def test_several_routers_beside_each_other_decide_everything_once(mongodb:
     for event in again:
         assert await desk.outcome(event) == ("duplicate", None)
         assert set(entries[event.message_id].accounts) == {"support-mail", "sales-mail"}
+
+
+async def test_who_finds_a_message_finds_it_by_its_names(mongodb: MongoDatabase, monkeypatch: pytest.MonkeyPatch):
+    """Design 4: both sides write before they look, so a crash or another router never sees a message that nothing leads to."""
+    store = MongoTimeline(mongodb)
+    seen: list[tuple[str, bool]] = []
+    insert = MongoCollection.insert
+
+    async def watched(self: MongoCollection, documents):
+        for document in documents:
+            claimed = [c for c in claims if c.message_id == document["_id"]]
+            leads = await mongodb.collection("router_names").by_ids(name for c in claimed for name in c.names)
+            seen.append((document["_id"], bool(leads)))
+        return await insert(self, documents)
+
+    claims = [Claim(message_id="m_1", brand="acme", party="p_1", party_identity="email:a@client.test", names=("n1",), mentions=("n0",))]
+    monkeypatch.setattr(MongoCollection, "insert", watched)
+    await store.claim(claims)
+    assert seen == [("m_1", True)]
+
+
+async def test_a_name_that_thousands_mention_leads_to_a_few_for_ever(mongodb: MongoDatabase):
+    """Issue 5: the cost of a message does not grow with its thread; writing again changes nothing."""
+    store = MongoTimeline(mongodb)
+    claims = [
+        Claim(message_id=f"m_{n}", brand="acme", party="p", party_identity="email:a@client.test", mentions=("root",)) for n in range(300)
+    ]
+    for _ in range(2):
+        for start in range(0, 300, 100):
+            await store.claim(claims[start : start + 100])
+    first = await mongodb.collection("router_mentions").find({})
+    found = (await store.mentioning(["root"]))["root"]
+    assert 1 <= len(found) <= 8
+    assert {ref.message_id for ref in found} <= {c.message_id for c in claims[:100]}, "the oldest"
+    await store.claim(claims)
+    assert await mongodb.collection("router_mentions").find({}) == first

@@ -35,14 +35,19 @@ class MongoEntries:
     async def claim(self, claims: Sequence[Claim]) -> Mapping[str, EntryRef]:
         """Insert each where nothing has its id."""
         await self._name(claims)
-        await self._claims.insert([_claim(one) for one in claims])
-        return await self.refs(one.message_id for one in claims)
+        refused = await self._claims.insert([_claim(one) for one in claims])
+        ours = {one.message_id: _ref_of_claim(one) for place, one in enumerate(claims) if place not in refused}
+        theirs, entries = await asyncio.gather(
+            self._claims.by_ids(claims[place].message_id for place in refused),
+            self._entries.by_ids([one.message_id for one in claims], fields=_REF),
+        )
+        return ours | {one["_id"]: _ref_of_claim(_read_claim(one)) for one in theirs} | {one["_id"]: _ref(one) for one in entries}
 
     async def refs(self, message_ids: Iterable[str]) -> Mapping[str, EntryRef]:
         """Entries and claims by id, without their content."""
         ids = list(dict.fromkeys(message_ids))
         claims, entries = await asyncio.gather(self._claims.by_ids(ids), self._entries.by_ids(ids, fields=_REF))
-        return {one["_id"]: _ref_of_claim(one) for one in claims} | {one["_id"]: _ref(one) for one in entries}
+        return {one["_id"]: _ref_of_claim(_read_claim(one)) for one in claims} | {one["_id"]: _ref(one) for one in entries}
 
     async def named(self, names: Iterable[str]) -> Mapping[str, Sequence[EntryRef]]:
         """Entries and claims by a name they bear."""
@@ -134,8 +139,11 @@ def _claim(claim: Claim) -> Document:
     return {"_id": claim.message_id, "doc": claim.to_json().decode()}
 
 
-def _ref_of_claim(found: Document) -> EntryRef:
-    claim = Claim.model_validate_json(found["doc"])
+def _read_claim(found: Document) -> Claim:
+    return Claim.model_validate_json(found["doc"])
+
+
+def _ref_of_claim(claim: Claim) -> EntryRef:
     return EntryRef(claim.message_id, claim.brand, claim.party, claim.party_identity, False, "inbound", None, None, claim.why)
 
 

@@ -22,6 +22,7 @@ INDEXES: Final[Indexes] = {
         index("party", "occurred_at", "order", "_id"),
         index("strand_id", "received_at"),
         index("received_at", "direction"),
+        index("brand", "received_at"),
         index("made_by"),
         index("attachments"),
     ),
