@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import structlog
+
 from threadline_runtime.configuration.configuration import load_configuration
 from threadline_runtime.errors import ConfigurationError, ThreadlineError
 from threadline_runtime.failpoints import arm_failpoints
@@ -25,8 +27,12 @@ from threadline_runtime.logging import configure_logging
 from threadline_runtime.opening import OpenDatabase, migrate_bus, open_bus, open_database
 from threadline_runtime.ops import ops_app
 from threadline_runtime.settings import Settings, load_settings
+from threadline_runtime.sqlite import SqliteDatabase
 
 __all__ = ["ServiceProcess", "run_process"]
+
+_WAIT_FIRST, _WAIT_MOST = 0.5, 15.0
+_log = structlog.stdlib.get_logger("threadline.process")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +83,34 @@ async def _run(service: ServiceProcess, settings: Settings) -> None:
     process = Process(service.package, version(service.distribution), holder)
     ops = HttpServer.claim(settings.ops.host, settings.ops.port, option="THREADLINE_OPS__PORT")
     async with laid(process, settings, configuration, os.environ) as base:
-        await service.migrate(base.database)
         beat, life = LoopBeat(time.monotonic), Lifecycle(on_stop=base.health.drain)
         base.health.add_liveness("loop", beat.liveness)
         base.health.add_liveness("parts", life.liveness)
         base.health.add_liveness("consumers", base.watch.liveness)
+        answering = asyncio.create_task(ops.serve(ops_app(base.health, base.metrics.registry)))
+        await _migrated(service, base)
         async with service.built(base, life):
             life.add("leases", base.leases.run, stage=Stage.SUPPORT)
             life.add("beat", beat.run, stage=Stage.SUPPORT)
-            life.add("ops", lambda: ops.serve(ops_app(base.health, base.metrics.registry)), stage=Stage.SUPPORT)
+            life.add("ops", lambda: answering, stage=Stage.SUPPORT)
             await life.run()
+
+
+async def _migrated(service: ServiceProcess, base: Foundations) -> None:
+    """Make the tables or indexes. A server that is away or refuses us is waited for: `/readyz` and the log say why, nothing restarts."""
+    migrated, pause = asyncio.Event(), _WAIT_FIRST
+
+    async def started() -> str | None:
+        return None if migrated.is_set() else "waits for the database"
+
+    base.health.add_readiness("start", started)
+    while not migrated.is_set():
+        try:
+            await service.migrate(base.database)
+            migrated.set()
+        except ThreadlineError as error:
+            if isinstance(base.database, SqliteDatabase):
+                raise
+            _log.warning("waits for the database", error_class=type(error).__name__, reason=str(error))
+            await asyncio.sleep(pause)
+            pause = min(_WAIT_MOST, pause * 2)
