@@ -64,9 +64,12 @@ def require_mongodb() -> None:
 
 
 def database_url(server: str, database: str) -> str:
-    """A server's URL with the name of one database in it."""
+    """A server's URL with the name of one database in it; a login stays in the database that it was looked up in before."""
     split = urlsplit(server)
-    return urlunsplit((split.scheme, split.netloc, f"/{database}", split.query, ""))
+    query = split.query
+    if "@" in split.netloc and "authsource=" not in query.lower():
+        query = "&".join(part for part in (query, f"authSource={split.path.strip('/') or 'admin'}") if part)
+    return urlunsplit((split.scheme, split.netloc, f"/{database}", query, ""))
 
 
 class MongoServer:
