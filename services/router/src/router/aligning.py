@@ -11,7 +11,7 @@ from router.changing import Change, Changed
 from router.domain.documents import Strand
 from router.domain.strands import open_conversations
 from router.parts import Parts, rounds
-from router.people import readings
+from router.people import open_readings
 
 __all__ = ["align"]
 
@@ -35,8 +35,8 @@ async def align(parts: Parts, change: Change, contact_ids: Iterable[str]) -> Non
     """Align the people of these contacts; one read for all where there is nothing to do."""
     todo = frozenset(contact_ids)
     for _ in rounds("aligning conversations"):
-        read = await readings(parts.timeline, todo)
-        todo = frozenset(c for c in todo if len(open_conversations(read[c])) > 1)
+        read = await open_readings(parts.timeline, todo)
+        todo = frozenset(c for c, strands in read.items() if len(open_conversations(strands)) > 1)
         if not todo:
             return
         for contact_id in sorted(todo):

@@ -15,7 +15,7 @@ from router.domain.edges import DONE
 from router.domain.strands import conversation_of, root
 from router.domain.views import entry_changed
 from router.parts import Parts, rounds
-from router.people import readings
+from router.people import cases
 
 __all__ = ["amend", "attend", "close"]
 
@@ -31,7 +31,7 @@ async def close(parts: Parts, change: Change, step: Close, party: str) -> str:
 
         await change(part.owner, part.strand_id, resolve)
         await failpoint("router.closing.after_strand")
-    strands = (await readings(parts.timeline, [party]))[party]
+    strands = (await cases(parts.timeline, {step.conversation_id: party}))[step.conversation_id]
     if step.conversation_id not in strands:
         return DONE
     case = conversation_of(strands, root(strands, step.conversation_id))
@@ -53,7 +53,7 @@ async def attend(parts: Parts, change: Change, step: Attend, party: str) -> str:
     """Set it in the conversation's own strand as it is read now, and again where that has joined another meanwhile; the latest stands."""
     before = None
     for _ in rounds("setting what stands in a conversation"):
-        strands = (await readings(parts.timeline, [party]))[party]
+        strands = (await cases(parts.timeline, {step.conversation_id: party}))[step.conversation_id]
         if step.conversation_id not in strands:
             return "refused:not_found"
         own = root(strands, step.conversation_id)

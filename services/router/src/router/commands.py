@@ -46,7 +46,7 @@ from router.domain.strands import conversation_of, root
 from router.linking import Linking
 from router.outbox import Outbox, Task
 from router.parts import Parts, rounds
-from router.people import readings
+from router.people import cases, persons
 from router.recording import record
 from router.store.port import ContactChange, Outcome, Owed, Stored, Waiting
 
@@ -233,23 +233,25 @@ class Commands:
         if isinstance(command, AddNote):
             decide_note(draft, command, strand_id, await self._attachments(command.brand, command.attachments))
         elif isinstance(command, Assign | Snooze):
-            decide_attend(draft, command, strand_id, await self._strands(target.owner))
+            decide_attend(draft, command, strand_id, await self._case(target.owner, strand_id))
         elif isinstance(command, SendReply):
-            strands = await self._strands(target.owner)
-            answered = await self._answered(command, strand_id, strands)
+            answered = await self._answered(command, target.owner, strand_id)
             files = await self._attachments(command.brand, command.attachments)
             decide_reply(draft, command, strand_id, answered, files, parts.policies, parts.signer)
         elif isinstance(command, Resolve):
-            decide_resolve(draft, command, strand_id, await self._strands(target.owner))
+            decide_resolve(draft, command, strand_id, await self._case(target.owner, strand_id))
         elif isinstance(command, Reopen):
             copy = (await parts.timeline.strands([strand_id])).get(strand_id)
             strand = current_strand(stored, copy, strand_id)
             if strand is None:
                 raise Refused("not_found")
-            decide_reopen(draft, command, strand, await self._strands(target.owner))
+            decide_reopen(draft, command, strand, await self._case(target.owner, strand_id))
 
-    async def _strands(self, owner: str) -> Mapping[str, Strand]:
-        return (await readings(self._parts.timeline, [owner]))[owner]
+    async def _case(self, owner: str, strand_id: str) -> Mapping[str, Strand]:
+        return (await cases(self._parts.timeline, {strand_id: owner}))[strand_id]
+
+    async def _person(self, owner: str) -> frozenset[str]:
+        return (await persons(self._parts.timeline, [owner]))[owner]
 
     async def _attachments(self, brand: str, sha256s: Sequence[str]) -> tuple[Attachment, ...]:
         if not sha256s:
@@ -259,15 +261,16 @@ class Commands:
             raise Refused("unknown_attachment")
         return tuple(found[sha256] for sha256 in sha256s)
 
-    async def _answered(self, command: SendReply, strand_id: str, strands: Mapping[str, Strand]) -> EntryDocument:
+    async def _answered(self, command: SendReply, owner: str, strand_id: str) -> EntryDocument:
         """The message named, else the latest that the customer wrote and that can be answered; who only takes part is answered by name."""
+        strands = await self._case(owner, strand_id)
         own = root(strands, strand_id) if strand_id in strands else strand_id
         case = conversation_of(strands, own) if own in strands else {}
         if command.in_reply_to is not None:
             entry = (await self._parts.timeline.entries([command.in_reply_to])).get(command.in_reply_to)
             if entry is None or entry.brand != command.brand:
                 raise Refused("unknown_message")
-            if entry.strand_id not in case and entry.party not in {s.owner for s in strands.values()}:
+            if entry.strand_id not in case and entry.party not in await self._person(owner):
                 raise Refused("not_in_conversation")
             if entry.direction != "inbound" or entry.reply_address is None:
                 raise Refused("not_answerable")

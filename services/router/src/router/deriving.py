@@ -12,7 +12,7 @@ from threadline_runtime.failpoints import failpoint
 from router.domain.strands import summary
 from router.domain.views import conversation_changed
 from router.parts import Parts, rounds
-from router.people import readings
+from router.people import cases, readings
 
 __all__ = ["derive", "rederive"]
 
@@ -22,11 +22,9 @@ async def _derive_once(parts: Parts, strand_ids: frozenset[str]) -> tuple[list[C
     versions = await parts.timeline.summaries(strand_ids)
     await failpoint("router.deriving.after_versions")
     owners = await _owners(parts, strand_ids, versions)
-    read = await readings(parts.timeline, owners.values())
+    read = await cases(parts.timeline, owners)
     at = parts.clock()
-    wanted = [
-        summary(read[owner], i, versions[i].version + 1 if i in versions else 1, at) for i, owner in owners.items() if i in read[owner]
-    ]
+    wanted = [summary(read[i], i, versions[i].version + 1 if i in versions else 1, at) for i in owners if i in read[i]]
     await failpoint("router.deriving.before_write")
     won = await parts.timeline.write_summaries(wanted)
     return [c for c in wanted if c.conversation_id in won], frozenset(c.conversation_id for c in wanted) - won

@@ -11,7 +11,7 @@ from router.domain.edges import component
 from router.parts import rounds
 from router.store.port import TimelineStore
 
-__all__ = ["persons", "readings"]
+__all__ = ["cases", "open_readings", "persons", "readings"]
 
 
 async def _collect(timeline: TimelineStore, contact_ids: frozenset[str]) -> tuple[dict[str, set[str]], dict[str, int], set[str]]:
@@ -50,12 +50,56 @@ async def persons(timeline: TimelineStore, contact_ids: Iterable[str]) -> Mappin
     return {c: component(c, neighbours) for c in wanted}
 
 
+def _of(people: frozenset[str], owned: Mapping[str, Mapping[str, Strand]]) -> dict[str, Strand]:
+    return {i: s for member in people for i, s in owned.get(member, {}).items()}
+
+
+def _by_owner(strands: Iterable[Strand]) -> dict[str, dict[str, Strand]]:
+    owned: dict[str, dict[str, Strand]] = defaultdict(dict)
+    for strand in strands:
+        owned[strand.owner][strand.strand_id] = strand
+    return owned
+
+
+async def _connected(timeline: TimelineStore, strand_ids: Iterable[str]) -> list[Strand]:
+    """These strands and all that joins connect them with, whosever they are; one read where nothing was ever joined."""
+    found: dict[str, Strand] = {}
+    todo, asked = frozenset(strand_ids), frozenset[str]()
+    while todo:
+        asked |= todo
+        for strand in await timeline.strands_joined_to(todo):
+            found[strand.strand_id] = strand
+        todo = frozenset(found.keys() | {s.joins for s in found.values() if s.joins is not None}) - asked
+    return list(found.values())
+
+
+async def cases(timeline: TimelineStore, owners: Mapping[str, str]) -> Mapping[str, Mapping[str, Strand]]:
+    """For each strand (given with its owner) what joins connect it with among the strands of its owner's person, by id.
+
+    That is its conversation and perhaps more, but not the person's whole past: the cost goes by the conversation.
+    """
+    people = await persons(timeline, owners.values())
+    if not people:
+        return {}
+    owned = _by_owner(await _connected(timeline, owners))
+    return {i: _of(people[owner], owned) for i, owner in owners.items()}
+
+
+async def open_readings(timeline: TimelineStore, contact_ids: Iterable[str]) -> Mapping[str, Mapping[str, Strand]]:
+    """For each contact whose person has several open strands: those, with all that joins connect them with."""
+    people = await persons(timeline, contact_ids)
+    if not people:
+        return {}
+    opened = _by_owner(await timeline.open_strands_of(frozenset[str]().union(*people.values())))
+    several = {c: mine for c, person in people.items() if len(mine := _of(person, opened)) > 1}
+    owned = _by_owner(await _connected(timeline, {i for mine in several.values() for i in mine}))
+    return {c: _of(people[c], owned) for c in several}
+
+
 async def readings(timeline: TimelineStore, contact_ids: Iterable[str]) -> Mapping[str, Mapping[str, Strand]]:
     """For each contact all strands of its person, by id."""
     people = await persons(timeline, contact_ids)
     if not people:
         return {}
-    owned: dict[str, dict[str, Strand]] = defaultdict(dict)
-    for strand in await timeline.strands_of(frozenset[str]().union(*people.values())):
-        owned[strand.owner][strand.strand_id] = strand
-    return {c: {i: s for member in person for i, s in owned.get(member, {}).items()} for c, person in people.items()}
+    owned = _by_owner(await timeline.strands_of(frozenset[str]().union(*people.values())))
+    return {c: _of(person, owned) for c, person in people.items()}

@@ -74,6 +74,12 @@ class Still:
     async def strands_of(self, owners):
         return [s for s in self.held.values() if s.owner in set(owners)]
 
+    async def open_strands_of(self, owners):
+        return [s for s in await self.strands_of(owners) if s.status == "open"]
+
+    async def strands_joined_to(self, strand_ids):
+        return [s for s in self.held.values() if {s.strand_id, s.joins} & set(strand_ids)]
+
     async def change(self, owner, strand_id, alter):
         changed: Changed | None = alter(self.held[strand_id])
         if changed is None:

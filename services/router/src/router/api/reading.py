@@ -18,7 +18,7 @@ from router.api.models import ContactBrief, ContactIdentity, ContactView, LinkVi
 from router.domain.documents import Contact, Edge, EntryDocument, Strand, Suggestion
 from router.domain.strands import as_mapping, conversation_of, root
 from router.domain.views import entry_view
-from router.people import persons, readings
+from router.people import cases, persons, readings
 from router.store.port import ConversationQuery, EntryPage, TimelineStore
 
 __all__ = ["ListQuery", "Place", "Reading", "Walk", "link_view"]
@@ -58,9 +58,6 @@ class Reading:
     def __init__(self, store: TimelineStore, key: ApiKey) -> None:
         self._store = store
         self._key = key
-
-    async def _strands_of_person(self, contact_id: str) -> Mapping[str, Strand]:
-        return (await readings(self._store, [contact_id]))[contact_id]
 
     # ---- conversations
     async def conversations(self, query: ListQuery) -> Sequence[Conversation]:
@@ -102,7 +99,7 @@ class Reading:
     async def _conversations_of(self, contact_id: str) -> frozenset[str]:
         if await self._contact(contact_id) is None:
             return frozenset()
-        strands = await self._strands_of_person(contact_id)
+        strands = (await readings(self._store, [contact_id]))[contact_id]
         return frozenset(root(strands, one) for one in strands)
 
     async def conversation(self, conversation_id: str) -> Conversation | None:
@@ -120,10 +117,9 @@ class Reading:
 
     async def _strands_in(self, conversation: Conversation) -> dict[str, Strand]:
         """The strands that read in it now, by joins and links."""
-        strands = await self._strands_of_person(conversation.contact_id)
-        if conversation.conversation_id not in strands:
-            return {}
-        return conversation_of(strands, root(strands, conversation.conversation_id))
+        here = conversation.conversation_id
+        strands = (await cases(self._store, {here: conversation.contact_id}))[here]
+        return conversation_of(strands, root(strands, here)) if here in strands else {}
 
     async def conversation_entries(self, conversation: Conversation, walk: Walk) -> list[Entry]:
         """A page of its timeline."""

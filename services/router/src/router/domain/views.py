@@ -11,7 +11,7 @@ from threadline_events.timeline import Conversation, ConversationChanged, Entry,
 
 from router.domain.documents import EntryDocument
 
-__all__ = ["conversation_changed", "entry_changed", "entry_view", "holds"]
+__all__ = ["conversation_changed", "entry_changed", "entry_view", "shown_words"]
 
 
 def _content(entry: EntryDocument) -> dict[str, Any]:
@@ -83,11 +83,10 @@ def entry_view(entry: EntryDocument, conversation_id: str | None = None) -> Entr
     )
 
 
-def holds(entry: EntryDocument, words: str) -> bool:
-    """Whether what shows of the entry, or whom it is by, holds the casefolded words."""
+def shown_words(entry: EntryDocument) -> tuple[str | None, str | None]:
+    """Subject and text as they show: of the highest revision, and no text of a deleted message."""
     shown = _content(entry)
-    texts = (shown["subject"], shown["text"], entry.author.identity, entry.author.display_name)
-    return any(words in text.casefold() for text in texts if text)
+    return shown["subject"], shown["text"]
 
 
 def entry_changed(entry: EntryDocument) -> EntryChanged:

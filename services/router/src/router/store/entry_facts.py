@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from threadline_events.states import DeliveryRank
 
 from router.domain.documents import EntryDocument
+from router.domain.views import shown_words
 
 __all__ = ["answerable_until", "attachment_hashes", "holds", "standing"]
 
@@ -25,8 +26,8 @@ def attachment_hashes(entry: EntryDocument) -> list[str]:
 
 
 def holds(entry: EntryDocument, wanted: str) -> bool:
-    """Whether its subject, text or author holds the words, which are casefolded."""
-    texts = (entry.subject, entry.text, entry.author.identity, entry.author.display_name)
+    """Whether what shows of its subject, text or author holds the words, which are casefolded: nothing deleted, edits as they stand."""
+    texts = (*shown_words(entry), entry.author.identity, entry.author.display_name)
     return any(wanted in text.casefold() for text in texts if text)
 
 

@@ -28,6 +28,15 @@ class MongoStrands:
         """The copies of all strands of these contacts."""
         return [_strand(one) for one in await self._strands.find({"copy.owner": {"$in": list(owners)}})]
 
+    async def open_strands_of(self, owners: Iterable[str]) -> Sequence[Strand]:
+        """Of these the open ones."""
+        return [_strand(one) for one in await self._strands.find({"copy.owner": {"$in": list(owners)}, "copy.status": "open"})]
+
+    async def strands_joined_to(self, strand_ids: Iterable[str]) -> Sequence[Strand]:
+        """These and those that join one of them."""
+        ids = list(strand_ids)
+        return [_strand(one) for one in await self._strands.find({"$or": [{"_id": {"$in": ids}}, {"copy.joins": {"$in": ids}}]})]
+
     async def write_strands(self, strands: Sequence[Strand]) -> None:
         """Write copies; the highest version stands."""
         # Documents compare field by field, and the first is the version.

@@ -181,6 +181,14 @@ class TimelineStore(Protocol):
         """The copies of all strands of these contacts."""
         ...
 
+    async def open_strands_of(self, owners: Iterable[str]) -> Sequence[Strand]:
+        """Of these the open ones."""
+        ...
+
+    async def strands_joined_to(self, strand_ids: Iterable[str]) -> Sequence[Strand]:
+        """The copies of these strands, and of those whose `joins` names one of them."""
+        ...
+
     async def write_strands(self, strands: Sequence[Strand]) -> None:
         """Write copies; where one of a higher or equal version lies there already, it stays."""
         ...

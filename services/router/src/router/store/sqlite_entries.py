@@ -3,17 +3,18 @@
 # ruff: noqa: S608 - only constants of this module go into the statements
 
 import heapq
+import itertools
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from threadline_events.states import DeliveryRank
 from threadline_runtime.sqlite import SqliteDatabase
 
 from router.domain.documents import Claim, EntryDocument
-from router.domain.views import holds
+from router.store.entry_facts import answerable_until, attachment_hashes, holds, standing
 from router.store.port import EntryPage, EntryRef, SentCounts
 from router.store.sqlite_rows import ids_parameter, read_time, spell, text_of
 
@@ -36,8 +37,8 @@ _FILE = f"INSERT INTO router_entries ({_COLUMNS}) VALUES ({_VALUES}) ON CONFLICT
 _UPDATE = "UPDATE router_entries SET rank = ?, shown = ?, version = ?, doc = ? WHERE message_id = ? AND version = ? AND filed = 1"
 _NAME = "INSERT OR IGNORE INTO router_entry_names (name, role, message_id) VALUES (?, ?, ?)"
 _ATTACHMENT = "INSERT OR IGNORE INTO router_entry_attachments (sha256, brand, message_id) VALUES (?, ?, ?)"
-_NO_END = "9999"
 _SEARCHED = 4000
+_SEARCHED_BYTES = 32 * 1024 * 1024
 _A_FEW = 8
 
 
@@ -57,14 +58,11 @@ def _claim_row(c: Claim) -> tuple[object, ...]:
 
 
 def _entry_row(e: EntryDocument) -> tuple[object, ...]:
-    answerable = None
-    if e.direction == "inbound" and e.reply_address is not None and e.author.identity == e.party_identity:
-        answerable = spell(e.reply_window_ends_at) or _NO_END
     rank = int(e.attempts[-1].rank) if e.attempts else None
     made = (e.made.intake_id, e.made.index) if e.made else (None, None)
     times = (spell(e.received_at), spell(e.occurred_at), e.order)
     head = (e.message_id, e.brand, 1, int(e.shown), e.party, e.party_identity, e.strand_id, e.direction, e.account_id)
-    return (*head, *times, *made, answerable, rank, e.version, text_of(e.to_json()))
+    return (*head, *times, *made, spell(answerable_until(e)), rank, e.version, text_of(e.to_json()))
 
 
 def _names(one: EntryDocument | Claim) -> list[tuple[str, int, str]]:
@@ -82,14 +80,14 @@ class EntryTables:
         prepared = [(_claim_row(c), _names(c), c) for c in claims]
 
         def run(connection: sqlite3.Connection) -> list[EntryRef]:
-            standing, lost = [], []
+            inserted, lost = [], []
             for row, names, claim in prepared:
                 if connection.execute(_CLAIM, row).rowcount == 1:
                     connection.executemany(_NAME, names)
-                    standing.append(_ref_of_claim(claim))
+                    inserted.append(_ref_of_claim(claim))
                 else:
                     lost.append(claim.message_id)
-            return standing + (_refs(connection, ids_parameter(lost)) if lost else [])
+            return inserted + (_refs(connection, ids_parameter(lost)) if lost else [])
 
         return {r.message_id: r for r in await self._database.write(run)}
 
@@ -193,18 +191,13 @@ class EntryTables:
     async def search(self, words: str, brands: frozenset[str] | None, limit: int) -> Sequence[str]:
         """Ids of strands with an entry that holds the words; looks at the newest few thousand candidates."""
         wanted = words.casefold()
-        brand = "" if brands is None else f" AND brand {_IN}"
-        values = () if brands is None else (ids_parameter(brands),)
-        statement = f"SELECT doc FROM router_entries WHERE filed = 1 AND shown = 1{brand} ORDER BY rowid DESC LIMIT ?"
+        asked = [None] if brands is None else sorted(brands)
 
         def run(connection: sqlite3.Connection) -> list[str]:
             found: dict[str, None] = {}
-            for (doc,) in connection.execute(statement, (*values, _SEARCHED)):
-                if wanted.isascii() and wanted not in doc.casefold() and json.dumps(wanted)[1:-1] not in doc.casefold():
-                    continue
-                entry = EntryDocument.model_validate_json(doc)
-                if entry.strand_id and holds(entry, wanted):
-                    found[entry.strand_id] = None
+            for strand_id, doc in _newest(connection, asked):
+                if strand_id not in found and _may_hold(doc, wanted) and holds(EntryDocument.model_validate_json(doc), wanted):
+                    found[strand_id] = None
                 if len(found) >= limit:
                     break
             return list(found)
@@ -231,16 +224,8 @@ class EntryTables:
         counted: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         for account, rank, count in rows:
             counted[account]["accepted"] += count
-            counted[account][_standing(DeliveryRank(rank))] += count
+            counted[account][standing(DeliveryRank(rank))] += count
         return {account: SentCounts(**counts) for account, counts in counted.items()}
-
-
-def _standing(rank: DeliveryRank) -> str:
-    if rank in {DeliveryRank.QUEUED, DeliveryRank.SENDING}:
-        return "in_flight"
-    if rank in {DeliveryRank.SENT, DeliveryRank.DELIVERED, DeliveryRank.READ}:
-        return "sent"
-    return rank.state
 
 
 def _refs(connection: sqlite3.Connection, ids: str) -> list[EntryRef]:
@@ -253,8 +238,31 @@ def _entries(connection: sqlite3.Connection, ids: str) -> list[EntryDocument]:
     return [EntryDocument.model_validate_json(doc) for (doc,) in rows]
 
 
+def _may_hold(doc: str, wanted: str) -> bool:
+    """Whether a document is worth reading; JSON spells quotes and the like otherwise, and no other letters are casefolded alike."""
+    if not wanted.isascii():
+        return True
+    folded = doc.casefold()
+    return wanted in folded or json.dumps(wanted)[1:-1] in folded
+
+
+def _newest(connection: sqlite3.Connection, brands: Sequence[str | None]) -> Iterator[tuple[str, str]]:
+    """Strand and document of shown entries of the brands (None: of all), newest first, as many as others can wait for."""
+    lists = []
+    for brand in brands:
+        where = "" if brand is None else " AND brand = ?"
+        statement = f"SELECT rowid, strand_id, doc FROM router_entries WHERE filed = 1 AND shown = 1{where} ORDER BY rowid DESC LIMIT ?"
+        lists.append(connection.execute(statement, (_SEARCHED,) if brand is None else (brand, _SEARCHED)))
+    size = 0
+    for _, strand_id, doc in itertools.islice(heapq.merge(*lists, key=lambda row: row[0], reverse=True), _SEARCHED):
+        if strand_id is not None:
+            yield strand_id, doc
+        size += len(doc)
+        if size > _SEARCHED_BYTES:
+            return
+
+
 def _link_attachments(connection: sqlite3.Connection, entry: EntryDocument) -> None:
-    files = (*entry.attachments, *(a for edit in entry.edits for a in edit.attachments))
-    rows = [(a.sha256, entry.brand, entry.message_id) for a in files if a.sha256]
+    rows = [(sha256, entry.brand, entry.message_id) for sha256 in attachment_hashes(entry)]
     if rows:
         connection.executemany(_ATTACHMENT, rows)

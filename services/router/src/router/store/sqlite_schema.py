@@ -31,7 +31,9 @@ STATEMENTS = (
     " WHERE filed = 1 AND shown = 1",
     "CREATE INDEX IF NOT EXISTS router_entries_party ON router_entries (party, occurred_at, ord, message_id) WHERE filed = 1 AND shown = 1",
     "CREATE INDEX IF NOT EXISTS router_entries_made ON router_entries (made_intake, made_index) WHERE made_intake IS NOT NULL",
-    "CREATE INDEX IF NOT EXISTS router_entries_answerable ON router_entries (strand_id, received_at) WHERE answerable_until IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS router_entries_answerable ON router_entries (strand_id, received_at, answerable_until)"
+    " WHERE answerable_until IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS router_entries_brand ON router_entries (brand) WHERE filed = 1 AND shown = 1",
     "CREATE INDEX IF NOT EXISTS router_entries_sent ON router_entries (received_at) WHERE direction = 'outbound'",
     "CREATE TABLE IF NOT EXISTS router_entry_names (name TEXT NOT NULL, role INTEGER NOT NULL, message_id TEXT NOT NULL,"
     " PRIMARY KEY (name, role, message_id)) WITHOUT ROWID",

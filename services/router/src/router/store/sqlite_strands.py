@@ -45,6 +45,17 @@ class StrandTables:
         """The copies of all strands of these contacts."""
         return await self._strands(f"SELECT doc FROM router_strands WHERE owner {_IN}", owners)
 
+    async def open_strands_of(self, owners: Iterable[str]) -> Sequence[Strand]:
+        """Of these the open ones."""
+        return await self._strands(f"SELECT doc FROM router_strands WHERE owner {_IN} AND status = 'open'", owners)
+
+    async def strands_joined_to(self, strand_ids: Iterable[str]) -> Sequence[Strand]:
+        """These and those that join one of them."""
+        statement = f"SELECT doc FROM router_strands WHERE strand_id {_IN} OR (joins IS NOT NULL AND joins {_IN})"
+        parameter = ids_parameter(strand_ids)
+        rows = await self._database.read(lambda connection: connection.execute(statement, (parameter, parameter)).fetchall())
+        return [Strand.model_validate_json(doc) for (doc,) in rows]
+
     async def _strands(self, statement: str, ids: Iterable[str]) -> list[Strand]:
         parameter = ids_parameter(ids)
         rows = await self._database.read(lambda connection: connection.execute(statement, (parameter,)).fetchall())

@@ -137,6 +137,22 @@ class SteppedTimeline(SqliteTimeline):
             found += await super().strands_of([one])
         return found
 
+    async def open_strands_of(self, owners: Iterable[str]) -> Sequence[Strand]:
+        """Owner by owner."""
+        found: list[Strand] = []
+        for one in sorted(set(owners)):
+            await step("open strands of", one)
+            found += await super().open_strands_of([one])
+        return found
+
+    async def strands_joined_to(self, strand_ids: Iterable[str]) -> Sequence[Strand]:
+        """Strand by strand."""
+        found: list[Strand] = []
+        for one in sorted(set(strand_ids)):
+            await step("strands joined to", one)
+            found += await super().strands_joined_to([one])
+        return found
+
     async def commit_contacts(self, changes: Sequence[ContactChange]) -> frozenset[str]:
         """One by one."""
         won: frozenset[str] = frozenset()

@@ -134,6 +134,15 @@ class StoreSuite:
         assert [s.strand_id for s in await store.strands_of(["p_bob"])] == ["c_2"]
         assert [i async for page in store.all_strand_ids() for i in page] == ["c_1", "c_2"]
 
+    async def test_strands_are_found_by_what_they_join_and_by_being_open(self, store: RouterStore) -> None:
+        """What a conversation is made of costs by the conversation, not by the person's whole past."""
+        joined = [_strand(1, "c_2", "p_bob", joins="c_1"), _strand(1, "c_3", "p_bob", joins="c_2", status="resolved")]
+        await store.write_strands([_strand(1), *joined, _strand(1, "c_4")])
+        assert {s.strand_id for s in await store.strands_joined_to(["c_1"])} == {"c_1", "c_2"}
+        assert {s.strand_id for s in await store.strands_joined_to(["c_2", "c_4"])} == {"c_2", "c_3", "c_4"}
+        assert {s.strand_id for s in await store.open_strands_of(["p_bob", "p_ann"])} == {"c_1", "c_2", "c_4"}
+        assert list(await store.strands_joined_to([])) == []
+
     async def test_a_summary_is_written_only_over_the_version_that_was_read(self, store: RouterStore) -> None:
         """An older derivation in flight misses."""
         assert await store.write_summaries([_summary(1)]) == {"c_1"}
