@@ -14,6 +14,7 @@ from threadline_events.commands import AnyCommand
 from threadline_runtime.blobs.port import BlobStore
 from threadline_runtime.bus.port import Bus
 from threadline_runtime.configuration.configuration import Configuration
+from threadline_runtime.errors import TransientError
 from threadline_runtime.http import HttpServer
 from threadline_runtime.metrics import Metrics
 from threadline_runtime.opening import OpenDatabase
@@ -142,10 +143,13 @@ class Router:
         return count
 
     async def _watch(self) -> None:
-        """Show now and then how far behind the groups are."""
+        """Show now and then how far behind the groups are; a bus that is away for a while must not end the router."""
         while True:
-            for topic, group in GROUPS.items():
-                self.metrics.progressed(group, await self.bus.progress(group, [topic]), _now())
+            try:
+                for topic, group in GROUPS.items():
+                    self.metrics.progressed(group, await self.bus.progress(group, [topic]), _now())
+            except TransientError as error:
+                _log.warning("progress not known", error_class=type(error).__name__)
             await asyncio.sleep(5)
 
 

@@ -13,7 +13,7 @@ from router.domain.documents import Strand
 from router.parts import Parts, rounds
 from router.store.port import ContactChange, Stored
 
-__all__ = ["Change", "Changed", "Changer", "current_strand"]
+__all__ = ["Alter", "Change", "Changed", "Changer", "current_strand"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Any number of processes may sweep at once. Not here: trimming of logs and blobs.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 import structlog
@@ -15,7 +15,7 @@ from router.deriving import derive
 from router.outbox import Outbox
 from router.parts import Parts
 from router.recording import record
-from router.store.port import Outcome
+from router.store.port import Outcome, Owed
 
 __all__ = ["Sweeper"]
 
@@ -35,11 +35,11 @@ class Sweeper:
         self._sleep = sleep
 
     async def run(self) -> None:
-        """Sweep until cancelled; a store that is away is tried again."""
+        """Sweep until cancelled; whatever goes wrong is told and tried again, for nobody else will do it."""
         while True:
             try:
                 await self.sweep()
-            except TransientError as error:
+            except Exception as error:
                 _log.warning("sweep failed", error_class=type(error).__name__)
             await self._sleep(_EVERY_SECONDS)
 
@@ -53,8 +53,23 @@ class Sweeper:
 
     async def _outboxes(self, owed_for: timedelta) -> None:
         owed = await self._parts.timeline.owing(self._parts.clock() - owed_for, _AT_ONCE)
-        if owed:
-            await self._outbox.carry(owed)
+        try:
+            if owed:
+                await self._outbox.carry(owed)
+        except TransientError:
+            raise
+        except Exception:
+            await self._one_by_one(owed)
+
+    async def _one_by_one(self, owed: Sequence[Owed]) -> None:
+        """One document whose outbox cannot be carried out must not hold up the others'."""
+        for one in owed:
+            try:
+                await self._outbox.carry([one])
+            except TransientError:
+                raise
+            except Exception as error:
+                _log.exception("an outbox cannot be carried out", owner=one.owner, error_class=type(error).__name__)
 
     async def _snoozes(self) -> None:
         ids = await self._parts.timeline.snoozed_until(self._parts.clock(), _AT_ONCE)

@@ -1,10 +1,15 @@
 """Attacks on where replies go and on what decides: strangers, other accounts and brands, and what comes at the wrong moment."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 from router.amending import waiting_delivery
+from router.changing import Alter, Changer
+from router.closing import attend
+from router.domain.documents import Attend, Mark
 from router.domain.policy import Policies
+from router.outbox import Task
 from router.store.port import Outcome
 from router.testing.desk import Desk, mail
 from threadline_events import ids
@@ -13,6 +18,7 @@ from threadline_events.deliveries import DeliveryUpdated
 from threadline_events.evidence import Evidence
 from threadline_events.inbound import Attachment, Author, InboundEvent, Participant, Relations
 from threadline_events.keys import desk_key
+from threadline_runtime.errors import TransientError
 
 AGENT = Actor(identity="api:key-1", display_name="Jo")
 
@@ -253,3 +259,58 @@ async def test_pictures_numbers_and_signs_are_no_loop(texts: tuple[str | None, .
     await desk.take(*said)
 
     assert [(await desk.entry(one)).inbound_seq for one in said] == list(range(1, 9))
+
+
+# ---- what cannot be carried out
+async def test_an_outbox_that_cannot_be_carried_out_holds_up_no_other(monkeypatch: pytest.MonkeyPatch):
+    """P8: the sweeper goes on with the next document, and goes on sweeping."""
+    desk = Desk()
+    monkeypatch.setattr(desk.outbox, "perform", _not_now)
+    for name, author in (("m1", "ann@client.test"), ("m2", "bob@client.test")):
+        with pytest.raises(TransientError):
+            await desk.take(mail(name, author))
+    monkeypatch.undo()
+    poison = ids.contact_id("acme", "email:ann@client.test")
+    perform = desk.outbox.perform
+
+    async def perform_but_one(tasks: Sequence[Task]) -> None:
+        if any(task.owner == poison for task in tasks):
+            raise ValueError("nobody knows why")
+        await perform(tasks)
+
+    monkeypatch.setattr(desk.outbox, "perform", perform_but_one)
+    desk.now += timedelta(minutes=2)
+    await desk.sweeper.sweep()
+
+    assert await desk.store.entries([mail("m2", "bob@client.test").message_id])
+    assert [one.owner for one in await desk.store.owing(desk.now, 10)] == [poison]
+
+
+async def _not_now(_: object) -> None:
+    raise TransientError("the store is away")
+
+
+async def test_an_assignment_follows_a_conversation_that_joins_another_meanwhile():
+    """Interface 3: what stands in a conversation is found where it reads now."""
+    desk = Desk()
+    first, second = mail("m1"), mail("m2", "ann@home.test", minute=1)
+    await desk.take(first)
+    await desk.take(second)
+    strand = await strand_of(desk, second)
+    link = given(desk, LinkIdentity, 1, one="email:ann@client.test", other="email:ann@home.test", evidence=Evidence.EXPLICIT)
+    changer = Changer(desk.parts, desk.outbox._carry_copies, desk.outbox._carry_own)
+    calls: list[str] = []
+
+    async def change(owner: str, strand_id: str, alter: Alter) -> bool:
+        calls.append(strand_id)
+        if len(calls) == 1:
+            await desk.commands.submit(link)
+        return await changer.change(owner, strand_id, alter)
+
+    step = Attend(conversation_id=strand, mark=Mark(at=desk.now, command_id="k"), what="assign", assignee="Jo")
+    assert await attend(desk.parts, change, step, (await desk.entry(second)).party) == "done"
+    assert calls == [strand, await strand_of(desk, first)]
+    await desk.linking.handle(
+        given(desk, LinkIdentity, 3, one="email:ann@client.test", other="email:ann@home.test", evidence=Evidence.EXPLICIT)
+    )
+    assert (await desk.conversation_of(second)).assignee == "Jo"
