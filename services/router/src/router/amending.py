@@ -16,7 +16,7 @@ from threadline_runtime.failpoints import failpoint
 from router.domain.amendments import amend_by_delivery, amend_by_event, target_of
 from router.domain.documents import EntryDocument
 from router.domain.messages import intake_of
-from router.domain.tokens import OwnMessage
+from router.domain.tokens import OwnMessage, worth_verifying
 from router.domain.views import entry_changed
 from router.parts import Parts, rounds
 from router.recording import record
@@ -117,7 +117,7 @@ class Amending:
         """The attempt named by an envelope sender of this brand that a returned mail came back to."""
         if event.kind != "receipt.received":
             return None
-        read = (self._parts.signer.read_envelope(address) for address in event.hints.reply_tokens)
+        read = (self._parts.signer.read_envelope(address) for address in worth_verifying(event.hints.reply_tokens))
         return next((own for own in read if own is not None and own.brand == event.brand), None)
 
     def _attempt(self, event: InboundEvent) -> int | None:

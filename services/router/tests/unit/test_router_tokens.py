@@ -3,7 +3,10 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from router.domain.policy import Account
+from router.domain.threading import gather
 from router.domain.tokens import MailSigner
+from router.testing.desk import mail
+from router.testing.stand_ins import HmacSigner
 from threadline_events import ids
 from threadline_runtime.signing import SigningKeys
 
@@ -76,3 +79,38 @@ def test_an_address_that_would_be_too_long_stays_plain():
     long = Account("long", "email", "acme", f"{'a' * 40}@acme.test")
 
     assert MailSigner(SigningKeys([b"n" * 32]), [long]).reply_address(long, ids.strand_id("m_1")) == long.address
+
+
+class Counting(HmacSigner):
+    """Counts what is verified."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.verified = 0
+
+    def verify(self, message: bytes, signature: str) -> bool:
+        self.verified += 1
+        return super().verify(message, signature)
+
+
+def test_a_mail_full_of_forged_tokens_costs_a_few_looks():
+    """Design 12: time limits everywhere; each signature is tried for every account and key, and all wait for it."""
+    counting = Counting()
+    signer = MailSigner(counting, [ACME])
+    token, own = "r" + "a" * 26 + "b" * 16, f"tl1.{'a' * 26}.1.{'b' * 16}@acme.test"
+    forged = [f"n{n}+{token}@acme.test" for n in range(200)]
+    gather(
+        mail(
+            "m1",
+            reply_tokens=(token * 9_000, *forged),
+            references=[f"{n}{own}"[1:] for n in range(10)] + [own.replace(".1.", f".{n}.") for n in range(200)],
+        ),
+        signer,
+    )
+    assert counting.verified < 60
+
+
+def test_a_signed_address_is_found_among_many_recipients():
+    signed = SIGNER.reply_address(ACME, "c_" + "a" * 26)
+    found = gather(mail("m1", reply_tokens=(*(f"someone{n}@else.test" for n in range(150)), signed)), SIGNER)
+    assert [one.strand_id for one in found.reply_tokens] == ["c_" + "a" * 26]

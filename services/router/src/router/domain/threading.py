@@ -12,12 +12,13 @@ from threadline_events.inbound import InboundEvent
 from threadline_events.keys import target_key
 
 from router.domain.documents import EntryRef, Strand, Why
-from router.domain.tokens import MailSigner, OwnMessage, ReplyToken
+from router.domain.tokens import MailSigner, OwnMessage, ReplyToken, worth_verifying
 
 __all__ = ["Evidence", "Known", "Placement", "gather", "mentioned_names", "place", "wanted_names", "wanted_refs", "wanted_strands"]
 
 _FIRST, _LAST = 5, 40
 _MENTIONED = 12
+_VERIFIED = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,9 @@ def _id_of(signed: ReplyToken | OwnMessage) -> str:
 def gather(event: InboundEvent, signer: MailSigner) -> Evidence:
     """Read and verify everything that a mail says about its relatives."""
     external = _external_references(event)
-    own = [signer.read_message_id(one) for one in external if one.lower().startswith("tl1.")]
-    addresses = event.hints.reply_tokens + ((event.hints.reply_token,) if event.hints.reply_token else ())
+    own = [signer.read_message_id(one) for one in [e for e in external if e.lower().startswith("tl1.")][:_VERIFIED]]
+    given = event.hints.reply_tokens + ((event.hints.reply_token,) if event.hints.reply_token else ())
+    addresses = worth_verifying(given)
     own += [signer.read_envelope(one) for one in addresses]
     tokens = [signer.read_reply(one) for one in addresses]
     subject = signer.read_reply(event.hints.subject_token) if event.hints.subject_token else None

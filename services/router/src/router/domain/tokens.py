@@ -7,11 +7,12 @@ Each is signed over its version, the brand and account it was made for, and its 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from router.domain.policy import Account
 
-__all__ = ["MailSigner", "OwnMessage", "ReplyToken", "Signer"]
+__all__ = ["MailSigner", "OwnMessage", "ReplyToken", "Signer", "worth_verifying"]
 
 _VERSION = b"1"
 _ID = 26
@@ -20,6 +21,14 @@ _REPLY = re.compile(rf"r([a-z2-7]{{{_ID}}})([a-z2-7]{{{_MAC}}})")
 _BOUNCE = re.compile(rf"b([a-z2-7]{{{_ID}}})([a-z2-7]{{{_MAC}}})([0-9]{{1,4}})")
 _OWN = re.compile(rf"tl1\.([a-z2-7]{{{_ID}}})\.([0-9]{{1,4}})\.([a-z2-7]{{{_MAC}}})@(.+)")
 _LOCAL_MAX = 64
+_LONGEST, _MOST = 320, 12
+"""No mail address is longer (RFC 5321); and each signature looked at costs a try of every account and key."""
+
+
+def worth_verifying(addresses: Iterable[str]) -> list[str]:
+    """The first few addresses that are as long as one may be and hold something of a token's shape."""
+    likely = (one for one in addresses if len(one) <= _LONGEST and (_REPLY.search(one.lower()) or _BOUNCE.search(one.lower())))
+    return list(islice(likely, _MOST))
 
 
 class Signer(Protocol):
@@ -98,7 +107,7 @@ class MailSigner:
 
     def read_reply(self, token_or_address: str) -> ReplyToken | None:
         """The strand named by a reply address or subject token; None where the signature is not ours."""
-        for found in _REPLY.finditer(token_or_address.lower()):
+        for found in _REPLY.finditer(token_or_address.lower()[:_LONGEST]):
             account = self._account_of(b"reply", found[2], found[1])
             if account is not None:
                 return ReplyToken("c_" + found[1], account.brand, account.account_id)
@@ -106,7 +115,7 @@ class MailSigner:
 
     def read_envelope(self, address: str) -> OwnMessage | None:
         """The attempt named by an envelope sender of ours."""
-        for found in _BOUNCE.finditer(address.lower()):
+        for found in _BOUNCE.finditer(address.lower()[:_LONGEST]):
             account = self._account_of(b"bounce", found[2], found[1], found[3])
             if account is not None:
                 return OwnMessage("m_" + found[1], int(found[3]), account.brand, account.account_id)
