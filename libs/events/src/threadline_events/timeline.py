@@ -44,6 +44,10 @@ class Entry(Model):
 
     message_id: str
     conversation_id: str | None
+    """The API answers the conversation that the entry reads in now. A snapshot on the bus gives the strand's own id: a snapshot tells
+    what is stored in one document, and joins come and go without it. It leads to the conversation by `conversation.changed` of that id,
+    whose `joined` names the next, and by the `strands` of the conversation it ends in.
+    """
     strand_id: str | None
     contact_id: str
     party: str

@@ -40,6 +40,7 @@ _ATTACHMENT = "INSERT OR IGNORE INTO router_entry_attachments (sha256, brand, me
 _SEARCHED = 4000
 _SEARCHED_BYTES = 32 * 1024 * 1024
 _A_FEW = 8
+_BEARERS = 200
 
 
 def _ref(row: tuple[str, str, str, str, int, str, str | None, str | None, str | None]) -> EntryRef:
@@ -105,11 +106,12 @@ class EntryTables:
         return await self._by_name(names, _MENTIONS)
 
     async def _by_name(self, names: Iterable[str], role: int) -> Mapping[str, Sequence[EntryRef]]:
-        # A thread's first mail is mentioned by all later ones: in the index's order no more than a few are looked at.
-        order = "e.rowid" if role == _BEARS else "n.message_id"
+        # A thread's first mail is mentioned by all later ones, and a broken sender gives all his mails one name: no more than a few
+        # are looked at, of those who bear a name the oldest of a bounded number.
+        order, limit = ("e.rowid", _BEARERS) if role == _BEARS else ("n.message_id", _A_FEW)
         statement = (
-            f"SELECT {_REF} FROM router_entry_names n CROSS JOIN router_entries e USING (message_id)"
-            f" WHERE n.name = ? AND n.role = ? ORDER BY {order} LIMIT {_A_FEW}"
+            f"SELECT {_REF} FROM (SELECT message_id FROM router_entry_names WHERE name = ? AND role = ? LIMIT {limit}) n"
+            f" CROSS JOIN router_entries e USING (message_id) ORDER BY {order} LIMIT {_A_FEW}"
         )
         wanted = list(names)
 
