@@ -96,7 +96,7 @@ def balance(up: Standalone, history: History, sink: FakeSmtp) -> Books:
     told = asyncio.run(_told(f"sqlite:///{up.data.absolute() / 'bus.db'}"))
     stale = [e for e in entries if told.get(e.message_id) != e.version]
     books.unpublished = [f"entry {e.message_id} stands at {e.version}, told {told.get(e.message_id)}" for e in stale]
-    letters = threadline("dlq", "list", "--json", "--data", str(up.data)).stdout.splitlines()
+    letters = threadline("dlq", "list", "--json", "--data", str(up.data), env=up.env).stdout.splitlines()
     # A kill between the dead letter and the commit sets the same record aside again.
     books.dead_letters = len({json.loads(line)["reference"] for line in letters})
     books.poisoned = history.poisoned
@@ -171,7 +171,7 @@ def _counted_repeats(up: Standalone, message_id: str) -> int:
 
 def audit_says(up: Standalone) -> tuple[int, str]:
     """The exit status and the lines of `threadline audit` beside the running process."""
-    answer = threadline("audit", "--json", "--data", str(up.data), "--config", str(up.configuration))
+    answer = threadline("audit", "--json", "--data", str(up.data), "--config", str(up.configuration), env=up.env)
     return answer.returncode, (answer.stdout + answer.stderr).strip()
 
 
