@@ -99,25 +99,31 @@ async def test_notes_of_dead_letters(mongodb: MongoDatabase) -> None:
 
 async def test_a_server_that_stops_stalls_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """P8: while the server is away every operation says so, and everything acknowledged is there when it is back."""
-    for name in ("_DEADLINE_SECONDS", "_BULK_SECONDS", "_PROBE_SECONDS"):
-        monkeypatch.setattr(mongo, name, 0.5)
+
+    def patient(seconds: float) -> None:
+        for name in ("_DEADLINE_SECONDS", "_BULK_SECONDS", "_PROBE_SECONDS"):
+            monkeypatch.setattr(mongo, name, seconds)
+
     with running_mongodb() as server:
         database = MongoDatabase.open(database_url(server.url, "threadline"))
         things = database.collection("things")
         await things.insert([{"_id": n} for n in range(100)])
         server.stall()
+        patient(0.5)
         with pytest.raises(TransientError, match=str(server.port)):
             await things.find({})
         with pytest.raises(TransientError):
             await database.probe()
         server.go_on()
+        patient(30.0)
         assert len(await things.find({})) == 100
         server.stop()
+        patient(0.5)
         for attempt in (things.find({}), things.insert([{"_id": "b"}]), things.swap([Swap("a", 1, 2, {})]), database.probe()):
             with pytest.raises(TransientError, match="does not answer"):
                 await attempt
         server.start()
-        monkeypatch.setattr(mongo, "_DEADLINE_SECONDS", 30.0)
+        patient(30.0)
         assert len(await things.find({})) == 100
         await database.close()
         with pytest.raises(TransientError):
