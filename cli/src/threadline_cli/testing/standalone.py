@@ -125,7 +125,11 @@ class Standalone:
                 self.command(), stdout=log, stderr=log, env=_environment(self.env), start_new_session=True
             )
         if wait:
-            self.until("the API to answer", self._answers)
+            self.wait_for_api()
+
+    def wait_for_api(self) -> None:
+        """Wait until it serves, after a start that did not."""
+        self.until("the API to answer", self._answers)
 
     def stop(self, within: float = 30.0) -> int:
         """SIGTERM, and the exit status."""
