@@ -1,8 +1,8 @@
 """The latency row, standalone: from the publish call until a client of the REST API has read the entry.
 
-One process, as `threadline up` runs: the router's consumers and its API over HTTP on loopback. The client follows `GET /v1/stream`,
-as the page does, and when a change is told it reads the entry; the time ends with that answer. Two loads: one message a second, and a
-steady rate (a tenth of the top rate of the standalone row).
+One process, as `threadline up` runs: the router's consumers and its API over HTTP on loopback. The client, another process, follows
+`GET /v1/stream` as the page does, and when a change is told it reads the entry; the time ends with that answer.
+Two loads: one message a second, and a steady rate (a tenth of the top rate of the standalone row).
 """
 
 import argparse
@@ -11,6 +11,7 @@ import json
 import os
 import random
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -69,37 +70,53 @@ def message(number: int) -> tuple[str, list[Record]]:
     return event.message_id, [inbound_record(event), intake_record(intake)]
 
 
-class Client:
-    """Follows the stream and wakes whoever waits for an entry."""
+async def follow(url: str) -> None:
+    """The client, a process of its own: follow the stream, read each entry told of, print its id and when it was read."""
+    headers = {"Authorization": f"Bearer {_KEY}"}
+    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=30) as api, asyncio.TaskGroup() as reads:
 
-    def __init__(self, api: httpx.AsyncClient) -> None:
-        self._api = api
-        self._told: dict[str, asyncio.Event] = {}
-        self.ready = asyncio.Event()
+        async def read(message_id: str) -> None:
+            answer = await api.get(f"/v1/messages/{message_id}")
+            answer.raise_for_status()
+            print(message_id, time.perf_counter(), flush=True)
 
-    async def follow(self) -> None:
-        """Read the stream until cancelled."""
-        async with self._api.stream("GET", "/v1/stream", timeout=None) as answer:
-            self.ready.set()
+        async with api.stream("GET", "/v1/stream", timeout=None) as answer:
+            print("ready", flush=True)
             async for line in answer.aiter_lines():
                 if line.startswith("data:") and '"entry.changed"' in line:
-                    message_id = json.loads(line[5:])["entry"]["message_id"]
-                    if message_id in self._told:
-                        self._told[message_id].set()
+                    reads.create_task(read(json.loads(line[5:])["entry"]["message_id"]))
+
+
+class Client:
+    """The other process, seen from here. `perf_counter` is one clock for all processes of a machine."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, asyncio.Future[float]] = {}
+        self.ready = asyncio.Event()
+
+    async def run(self, url: str) -> None:
+        """Keep the process until cancelled."""
+        program = [sys.executable, __file__, "--follow", url]
+        process = await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.PIPE)
+        assert process.stdout is not None
+        try:
+            async for line in process.stdout:
+                words = line.decode().split()
+                if words == ["ready"]:
+                    self.ready.set()
+                elif words[0] in self._read:
+                    self._read.pop(words[0]).set_result(float(words[1]))
+        finally:
+            process.kill()
+            await process.wait()
 
     async def latency(self, bus: Bus, number: int) -> float:
         """Seconds from the publish call until the entry was read."""
         message_id, (event, intake) = message(number)
-        told = self._told[message_id] = asyncio.Event()
+        read = self._read[message_id] = asyncio.get_running_loop().create_future()
         started = time.perf_counter()
         await bus.publish([event], then=[intake])
-        await told.wait()
-        answer = await self._api.get(f"/v1/messages/{message_id}")
-        seconds = time.perf_counter() - started
-        if answer.status_code != httpx.codes.OK:
-            raise RuntimeError(f"told of a change that cannot be read: {answer.status_code}")
-        del self._told[message_id]
-        return seconds
+        return await read - started
 
 
 async def at_rate(bus: Bus, client: Client, rate: float, count: int, first: int) -> list[float]:
@@ -137,17 +154,16 @@ async def measure(rate: float, seconds: float) -> list[dict[str, float]]:
             stack.callback(door.close)
             tasks = [asyncio.create_task(router.run()), asyncio.create_task(door.serve(router.web))]
             url = f"http://127.0.0.1:{door.port}"
-            async with httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {_KEY}"}, trust_env=False, timeout=30) as api:
-                client = Client(api)
-                following = asyncio.create_task(client.follow())
-                await client.ready.wait()
-                await at_rate(base.bus, client, 50, 100, 0)
-                rows = [
-                    row(await at_rate(base.bus, client, 1.0, max(20, int(seconds)), 1_000_000), 1.0),
-                    row(await at_rate(base.bus, client, rate, int(rate * seconds), 2_000_000), rate),
-                ]
-                following.cancel()
-                await asyncio.wait([following])
+            client = Client()
+            following = asyncio.create_task(client.run(url))
+            await client.ready.wait()
+            await at_rate(base.bus, client, 50, 100, 0)
+            rows = [
+                row(await at_rate(base.bus, client, 1.0, max(20, int(seconds)), 1_000_000), 1.0),
+                row(await at_rate(base.bus, client, rate, int(rate * seconds), 2_000_000), rate),
+            ]
+            following.cancel()
+            await asyncio.wait([following])
             await router.feed.close()
             for task in reversed(tasks):
                 task.cancel()
@@ -160,8 +176,12 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rate", type=float, default=50.0, help="messages a second of the steady load")
     arguments.add_argument("--seconds", type=float, default=30.0)
+    arguments.add_argument("--follow", metavar="URL", help="be the client (used by this program itself)")
     arguments.add_argument("--json", action="store_true")
     chosen = arguments.parse_args()
+    if chosen.follow:
+        asyncio.run(follow(chosen.follow))
+        return
     rows = asyncio.run(measure(chosen.rate, chosen.seconds))
     if chosen.json:
         print(json.dumps({"path": "latency", "rows": rows}))
