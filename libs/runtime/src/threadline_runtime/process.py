@@ -88,12 +88,16 @@ async def _run(service: ServiceProcess, settings: Settings) -> None:
         base.health.add_liveness("parts", life.liveness)
         base.health.add_liveness("consumers", base.watch.liveness)
         answering = asyncio.create_task(ops.serve(ops_app(base.health, base.metrics.registry)))
-        await _migrated(service, base)
-        async with service.built(base, life):
-            life.add("leases", base.leases.run, stage=Stage.SUPPORT)
-            life.add("beat", beat.run, stage=Stage.SUPPORT)
-            life.add("ops", lambda: answering, stage=Stage.SUPPORT)
-            await life.run()
+        try:
+            await _migrated(service, base)
+            async with service.built(base, life):
+                life.add("leases", base.leases.run, stage=Stage.SUPPORT)
+                life.add("beat", beat.run, stage=Stage.SUPPORT)
+                life.add("ops", lambda: answering, stage=Stage.SUPPORT)
+                await life.run()
+        finally:
+            answering.cancel()
+            await asyncio.wait([answering])
 
 
 async def _migrated(service: ServiceProcess, base: Foundations) -> None:
