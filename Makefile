@@ -47,7 +47,7 @@ e2e: $(READY) ## run the whole way in and out
 	@$(PYTEST) tests/e2e
 
 faults: $(READY) ## kill processes under load and look for anything lost or doubled; FAULTS=short for a quick run
-	@THREADLINE_FAULTS=$(FAULTS) $(PYTEST) tests/faults -m faults -s
+	@THREADLINE_FAULTS=$(FAULTS) $(PYTEST) -m faults -s
 
 faults-check: $(READY) ## seed eight faults and see that each turns the faults suite red
 	@$(call existing,tests/faults/check.py,the check of the faults suite is not written yet)

@@ -25,7 +25,7 @@ from threadline_runtime.testing.bus_suite import FAST, TOPIC, Seen, decode, drai
 from threadline_runtime.testing.kafka import running_kafka
 from threadline_runtime.testing.kafka_places import QUICK, make_afresh
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.faults, pytest.mark.integration]
 _KEYS = 24
 
 

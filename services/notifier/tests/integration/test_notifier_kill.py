@@ -24,7 +24,7 @@ from threadline_runtime.failpoints import all_failpoints
 from threadline_runtime.opening import open_bus, open_database
 from threadline_runtime.testing.fake_smtp import FakeSmtp, Fate, Step
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.faults, pytest.mark.integration]
 
 PLACES = all_failpoints([Path(notifier.__file__).parent])
 PROCESS = Path(__file__).with_name("notifier_process.py")
