@@ -154,6 +154,7 @@ async def test_what_waited_is_sent_when_the_server_comes_back(tmp_path: Path, fa
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):
             writer.write(data)
+        writer.close()
 
     async def between(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there_writer = await asyncio.open_connection(LOOPBACK, fake_smtp.port)
