@@ -52,7 +52,7 @@ def finish(up: Standalone, load: Load, sink: FakeSmtp, what: str) -> Books:
     """Stop the load, start what is dead, wait for rest, print the counts."""
     if not up.running:
         up.start()
-    up.wait_for_api()
+    up.wait_until_up()
     history = load.stop()
     books = settle(up, history, sink, within=90)
     print(f"\n{what} (seed {SEED}): {books}; refused {history.refused}, commands {len(history.commands)}, bounces {history.bounces}")
