@@ -12,6 +12,10 @@ READY := $(VENV)/.ready
 MEMBERS := libs/events libs/runtime libs/connectors services/ingest-email services/ingest-chat \
 	services/ingest-social services/router services/notifier cli
 FAULTS ?= full
+# Who builds the images; where no registry of images can be reached: buildah and a base made by tools/base_image.sh (docs/containers.md).
+IMAGE_BUILD ?= docker build
+IMAGE_TAG ?= dev
+IMAGES := ingest-email=services/ingest-email router=services/router notifier=services/notifier threadline=cli
 
 .PHONY: help setup lint type test test-integration e2e faults faults-check bench demo up servers generate check \
 	new-channel images
@@ -73,8 +77,11 @@ servers: $(READY) ## start a real Kafka and a MongoDB-wire server on loopback, a
 new-channel: ## (later) write the first files of a new channel
 	@$(call later,make new-channel,the second channel)
 
-images: ## (later) build the container images
-	@$(call later,make images,Kubernetes and compose)
+images: ## build the container images; IMAGE_BUILD, IMAGE_BASE and IMAGE_TAG choose how
+	@command -v $(firstword $(IMAGE_BUILD)) >/dev/null || { echo "make images: no $(firstword $(IMAGE_BUILD)) here: see docs/containers.md" >&2; exit 2; }
+	@for image in $(IMAGES); do echo "== threadline/$${image%%=*}:$(IMAGE_TAG)"; \
+		$(IMAGE_BUILD) $(IMAGE_BASE:%=--build-arg BASE=%) --build-arg VERSION=$(IMAGE_TAG) \
+			-t threadline/$${image%%=*}:$(IMAGE_TAG) -f $${image#*=}/Dockerfile .; done
 
 # A verb that cannot do its work says so in one line and fails; it never pretends.
 later = echo "$(1): comes with $(2); see docs/roadmap.md" >&2; exit 2
