@@ -10,14 +10,16 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from threadline_events import topics
 from threadline_events.timeline import Entry, EntryChanged, parse_timeline_change
 from threadline_runtime.opening import open_bus
 from threadline_runtime.testing.fake_smtp import FakeSmtp
 
+from threadline_cli.testing.deployment import Deployment
 from threadline_cli.testing.load import History
-from threadline_cli.testing.standalone import Standalone, threadline
+from threadline_cli.testing.standalone import threadline
 
 __all__ = ["Books", "audit_says", "balance", "settle"]
 
@@ -34,6 +36,8 @@ class Books:
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     misfiled: list[str] = field(default_factory=list)
+    reordered: list[str] = field(default_factory=list)
+    """Timelines that do not read in the order of P5."""
     accepted: int = 0
     sent: int = 0
     uncertain: int = 0
@@ -50,39 +54,59 @@ class Books:
     audit_status: int = 0
 
     @property
+    def wrong(self) -> list[str]:
+        """Every line that must not be."""
+        mails = [*self.lost, *self.doubled, *self.misfiled, *self.reordered]
+        return [*mails, *self.unsent, *self.unsettled, *self.unpublished, *self.sent_twice]
+
+    @property
     def balanced(self) -> bool:
         """Whether nothing is lost, doubled, misfiled or sent twice, and the audit agrees."""
-        wrong = (self.lost, self.doubled, self.misfiled, self.unsent, self.unsettled, self.unpublished, self.sent_twice)
-        return not any(wrong) and self.dead_letters == self.poisoned and self.audit_status == 0
+        return not self.wrong and self.dead_letters == self.poisoned and self.audit_status == 0
 
     def __str__(self) -> str:
         """One line of counts, then what is wrong."""
+        mails = f"stored {self.stored}, lost {len(self.lost)}, doubled {len(self.doubled)}, misfiled {len(self.misfiled)}"
+        replies = f"accepted {self.accepted}, sent {self.sent}, uncertain {self.uncertain}, unsent {len(self.unsent)}"
+        rest = f"unsettled {len(self.unsettled)}, unpublished {len(self.unpublished)}, sent twice {len(self.sent_twice)}"
         line = (
-            f"acknowledged {self.acknowledged}, stored {self.stored}, lost {len(self.lost)}, doubled {len(self.doubled)}, "
-            f"misfiled {len(self.misfiled)}; replies accepted {self.accepted}, sent {self.sent}, uncertain {self.uncertain}, "
-            f"unsent {len(self.unsent)}, unsettled {len(self.unsettled)}, "
-            f"unpublished {len(self.unpublished)}, "
-            f"sent twice {len(self.sent_twice)}, counted repeats {self.repeats}; "
-            f"dead letters {self.dead_letters} of {self.poisoned}; "
-            f"audit {self.audit_status}"
+            f"acknowledged {self.acknowledged}, {mails}, reordered {len(self.reordered)}; "
+            f"replies {replies}, {rest}, counted repeats {self.repeats}; "
+            f"dead letters {self.dead_letters} of {self.poisoned}; audit {self.audit_status}"
         )
-        wrong = [*self.lost, *self.doubled, *self.misfiled, *self.unsent, *self.unsettled, *self.unpublished, *self.sent_twice]
+        wrong = [
+            *self.lost,
+            *self.doubled,
+            *self.misfiled,
+            *self.reordered,
+            *self.unsent,
+            *self.unsettled,
+            *self.unpublished,
+            *self.sent_twice,
+        ]
         return "\n  ".join([line, *wrong[:20], *([self.audit] if self.audit_status else [])])
 
 
-def _entries(up: Standalone) -> list[Entry]:
-    """Every entry that a timeline shows, once: as somebody would find it who walks all conversations and contacts."""
-    found: dict[str, list[Entry]] = defaultdict(list)
-    for conversation in up.conversations():
-        for entry in up.timeline(conversation.conversation_id):
-            found[entry.message_id].append(entry)
-    return [entries[0] for entries in found.values()]
+def _timelines(up: Deployment) -> dict[str, list[Entry]]:
+    """The timeline of every conversation, as somebody would find it who walks all of them."""
+    return {each.conversation_id: up.timeline(each.conversation_id) for each in up.conversations()}
 
 
-def balance(up: Standalone, history: History, sink: FakeSmtp) -> Books:
+def _entries(timelines: Mapping[str, list[Entry]]) -> list[Entry]:
+    """Every entry that a timeline shows, once."""
+    return list({entry.message_id: entry for entries in timelines.values() for entry in entries}.values())
+
+
+def _place(entry: Entry) -> tuple[datetime, str, str]:
+    return entry.occurred_at, entry.order, entry.message_id
+
+
+def balance(up: Deployment, history: History, sink: FakeSmtp) -> Books:
     """Join what was acknowledged with what is there now."""
     books = Books()
-    entries = _entries(up)
+    timelines = _timelines(up)
+    entries = _entries(timelines)
+    books.reordered = [f"{name} is out of order" for name, found in timelines.items() if found != sorted(found, key=_place)]
     inbound: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     outbound: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
@@ -93,7 +117,7 @@ def balance(up: Standalone, history: History, sink: FakeSmtp) -> Books:
                 outbound[token].append(entry)
     _balance_mails(books, history, inbound)
     _balance_replies(books, history, outbound, sink, up)
-    told = asyncio.run(_told(f"sqlite:///{up.data.absolute() / 'bus.db'}"))
+    told = asyncio.run(_told(up.bus_url))
     stale = [e for e in entries if told.get(e.message_id) != e.version]
     books.unpublished = [f"entry {e.message_id} stands at {e.version}, told {told.get(e.message_id)}" for e in stale]
     letters = threadline("dlq", "list", "--json", "--data", str(up.data), env=up.env).stdout.splitlines()
@@ -131,7 +155,7 @@ def _balance_mails(books: Books, history: History, inbound: Mapping[tuple[str, s
             books.misfiled += [f"mail {mail.token} by {e.author.identity}" for e in found if e.author.identity != f"email:{mail.author}"]
 
 
-def _balance_replies(books: Books, history: History, outbound: Mapping[str, list[Entry]], sink: FakeSmtp, up: Standalone) -> None:
+def _balance_replies(books: Books, history: History, outbound: Mapping[str, list[Entry]], sink: FakeSmtp, up: Deployment) -> None:
     went: dict[str, Counter[str]] = defaultdict(Counter)
     recipients: dict[str, set[str]] = defaultdict(set)
     for mail in sink.received:
@@ -164,23 +188,23 @@ def _balance_replies(books: Books, history: History, outbound: Mapping[str, list
             books.misfiled.append(f"reply {reply.token} went to {len(recipients[reply.token])} people")
 
 
-def _counted_repeats(up: Standalone, message_id: str) -> int:
+def _counted_repeats(up: Deployment, message_id: str) -> int:
     deliveries = up.api.get(f"/v1/messages/{message_id}/deliveries").json()["items"]
     return sum(max((one["number"] for one in attempt["tries"]), default=1) - 1 for attempt in deliveries)
 
 
-def audit_says(up: Standalone) -> tuple[int, str]:
+def audit_says(up: Deployment) -> tuple[int, str]:
     """The exit status and the lines of `threadline audit` beside the running process."""
     answer = threadline("audit", "--json", "--data", str(up.data), "--config", str(up.configuration), env=up.env)
     return answer.returncode, (answer.stdout + answer.stderr).strip()
 
 
-def settle(up: Standalone, history: History, sink: FakeSmtp, within: float = 60.0) -> Books:
+def settle(up: Deployment, history: History, sink: FakeSmtp, within: float = 60.0) -> Books:
     """Wait until the books balance (what is under way comes to rest), or answer what they say at the end."""
     last: list[Books] = []
 
     def rest() -> bool:
-        states = Counter(entry.state for entry in _entries(up) if entry.direction == "outbound")
+        states = Counter(entry.state for entry in _entries(_timelines(up)) if entry.direction == "outbound")
         if any(states[state] for state in _OPEN_STATES):
             return False
         last[:] = [balance(up, history, sink)]
@@ -190,7 +214,7 @@ def settle(up: Standalone, history: History, sink: FakeSmtp, within: float = 60.
     return last[0] if last else balance(up, history, sink)
 
 
-def _until_quiet(up: Standalone, look: Callable[[], bool], within: float) -> None:
+def _until_quiet(up: Deployment, look: Callable[[], bool], within: float) -> None:
     try:
         up.until("the books to balance", look, within)
     except TimeoutError as error:

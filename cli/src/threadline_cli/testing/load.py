@@ -19,8 +19,8 @@ from threadline_runtime.testing.dovecot import Dovecot
 from threadline_runtime.testing.fake_smtp import FakeSmtp, Fate, Step
 from threadline_runtime.testing.mail_world import OTHER_BRAND, SALES, SUPPORT
 
+from threadline_cli.testing.deployment import Deployment
 from threadline_cli.testing.oddities import Oddities
-from threadline_cli.testing.standalone import Standalone
 
 __all__ = ["AcceptedReply", "History", "Load", "SentMail", "bounce_of", "customer_mail"]
 
@@ -104,13 +104,24 @@ class Load:
     """
 
     def __init__(
-        self, up: Standalone, dovecot: Dovecot, sink: FakeSmtp, *, seed: int, customers: int = 12, agents: int = 3, pause: float = 0.05
+        self,
+        up: Deployment,
+        dovecot: Dovecot,
+        sink: FakeSmtp,
+        *,
+        seed: int,
+        customers: int = 12,
+        agents: int = 3,
+        pause: float = 0.05,
+        history: History | None = None,
     ) -> None:
-        self.history = History()
+        """`history` goes on with what earlier loads on the same deployment were told."""
+        self.history = history or History()
         self._up = up
         self._dovecot = dovecot
         self._sink = sink
-        self._odd = Oddities(up.data, seed)
+        self._odd = Oddities(up.bus_url, seed)
+        self._odd.poisoned = self.history.poisoned
         self._oddly = threading.Lock()
         self._random = random.Random(seed)  # noqa: S311 - a load, not a secret
         self._customers = [f"customer{n}@client{n % 3}.test" for n in range(customers)]

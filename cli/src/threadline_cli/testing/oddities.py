@@ -1,12 +1,11 @@
 """What reaches the bus beside mail: records that nobody can read, identities that a connector vouches for, commands of desks.
 
-Written by this process onto the bus of a running or dead `threadline up`, as a foreign producer would. Not here: mail and agents (`load`).
+Written by this process onto the bus of a running or dead deployment, as a foreign producer would. Not here: mail and agents (`load`).
 """
 
 import asyncio
 import random
 from datetime import UTC, datetime
-from pathlib import Path
 
 from threadline_events import ids, topics
 from threadline_events.commands import Actor, AddNote
@@ -23,10 +22,10 @@ _POISON = (b"", b"\xff\xfe", b"{", b'{"kind": "message.received"}', b"[" * 5000,
 
 
 class Oddities:
-    """Writes onto the bus in a data folder; counts what must end as a dead letter."""
+    """Writes onto a bus; counts what must end as a dead letter."""
 
-    def __init__(self, data: Path, seed: int) -> None:
-        self._data = data
+    def __init__(self, bus_url: str, seed: int) -> None:
+        self._bus_url = bus_url
         self._random = random.Random(seed)  # noqa: S311 - a load, not a secret
         self._number = 0
         self.poisoned = 0
@@ -77,18 +76,15 @@ class Oddities:
         asyncio.run(self._publish([delivery_record(posted)]))
 
     async def _publish(self, records: list[Record]) -> None:
-        bus = await open_bus(self._url(), version="test")
+        bus = await open_bus(self._bus_url, version="test")
         try:
             await bus.publish(records)
         finally:
             await bus.close()
 
     async def _publish_raw(self, records: list[RawRecord]) -> None:
-        bus = await open_bus(self._url(), version="test")
+        bus = await open_bus(self._bus_url, version="test")
         try:
             await bus.publish_raw(records)
         finally:
             await bus.close()
-
-    def _url(self) -> str:
-        return f"sqlite:///{self._data.absolute() / 'bus.db'}"

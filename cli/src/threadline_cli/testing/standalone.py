@@ -78,6 +78,11 @@ class Standalone(ServedApi):
         self.configuration = configuration
         self.program = [sys.executable, "-c", "from threadline_cli.main import run; run()"]
 
+    @property
+    def bus_url(self) -> str:
+        """The bus it is on."""
+        return self.env.get("THREADLINE_BUS__URL", f"sqlite:///{self.data.absolute() / 'bus.db'}")
+
     def command(self) -> Sequence[str]:
         """What is run."""
         ports = ["--port", str(self.port), "--ops-port", str(self.ops_port)]

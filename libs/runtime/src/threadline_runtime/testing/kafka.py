@@ -13,12 +13,13 @@ import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from threadline_runtime.testing.kafka_jars import kafka_jars, require_kafka
 from threadline_runtime.testing.ports import LOOPBACK, free_ports
 from threadline_runtime.testing.processes import ServerProcess
+from threadline_runtime.testing.proxy import TcpProxy
 
 KAFKA_VARIABLE = "THREADLINE_TEST_KAFKA"
 _START_SECONDS = 60.0
@@ -38,9 +39,10 @@ __all__ = ["KAFKA_VARIABLE", "Kafka", "KafkaBroker", "running_kafka"]
 class KafkaBroker:
     """One broker of a cluster that we started; `start` after `stop` or `kill` finds its data again."""
 
-    def __init__(self, number: int, folder: Path, ports: tuple[int, int]) -> None:
+    def __init__(self, number: int, folder: Path, ports: tuple[int, int, int], proxy: TcpProxy | None) -> None:
         self.number = number
-        self.port, self.controller_port = ports
+        self.port, self.controller_port, self.beyond_port = ports
+        self.proxy = proxy
         self.folder = folder
         self._process = ServerProcess(
             [*_java(folder), "kafka.Kafka", folder / "server.properties"], folder / "kafka.log", {**os.environ, "LC_ALL": "C"}
@@ -68,6 +70,14 @@ class KafkaBroker:
         """`kill -9`."""
         self._process.kill()
 
+    def stall(self) -> None:
+        """Stop answering (SIGSTOP) with every connection open, until `go_on`."""
+        self._process.freeze()
+
+    def go_on(self) -> None:
+        """Answer again."""
+        self._process.thaw()
+
     def restart(self) -> None:
         """Stop in an orderly way and start again."""
         self.stop()
@@ -79,12 +89,24 @@ class KafkaBroker:
 
 
 class Kafka:
-    """A cluster of one broker or three. Use it as a context manager, or call `start` and `close`."""
+    """A cluster of one broker or three. Use it as a context manager, or call `start` and `close`.
 
-    def __init__(self, brokers: int = 1) -> None:
+    With `proxied` each broker has a second listener, told to clients as the port of its `proxy`; `proxied_url` leads there.
+    """
+
+    def __init__(self, brokers: int = 1, *, proxied: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="threadline-kafka-"))
-        ports = free_ports(2 * brokers)
-        self.brokers = tuple(KafkaBroker(n + 1, self.folder / f"broker-{n + 1}", (ports[2 * n], ports[2 * n + 1])) for n in range(brokers))
+        ports = free_ports(3 * brokers)
+        self.brokers = tuple(
+            KafkaBroker(
+                n + 1,
+                self.folder / f"broker-{n + 1}",
+                (ports[3 * n], ports[3 * n + 1], ports[3 * n + 2]),
+                TcpProxy(ports[3 * n + 2]) if proxied else None,
+            )
+            for n in range(brokers)
+        )
+        self._proxies = ExitStack()
         self.keep_logs = False
 
     def __enter__(self) -> Kafka:
@@ -110,8 +132,20 @@ class Kafka:
         """The value of THREADLINE_BUS__URL."""
         return f"kafka://{self.servers}"
 
+    @property
+    def proxies(self) -> tuple[TcpProxy, ...]:
+        """The proxy of each broker; none without `proxied`."""
+        return tuple(broker.proxy for broker in self.brokers if broker.proxy is not None)
+
+    @property
+    def proxied_url(self) -> str:
+        """The value of THREADLINE_BUS__URL for who is to reach it through the proxies."""
+        return "kafka://" + ",".join(f"{LOOPBACK}:{proxy.port}" for proxy in self.proxies)
+
     def start(self) -> None:
         """Format and start every broker. Raises ServerNotReadyError with the end of the log."""
+        for proxy in self.proxies:
+            self._proxies.enter_context(proxy)
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
         formats = [_format(broker, self.brokers, cluster) for broker in self.brokers]
         for process in formats:
@@ -125,6 +159,7 @@ class Kafka:
 
     def close(self) -> None:
         """End every broker at once and remove the data; with `keep_logs` the logs stay in `folder`. A second call does nothing."""
+        self._proxies.close()
         for broker in self.brokers:
             broker.kill()
             shutil.rmtree(broker.folder / "data", ignore_errors=True)
@@ -133,10 +168,10 @@ class Kafka:
 
 
 @contextmanager
-def running_kafka(brokers: int = 1) -> Iterator[Kafka]:
+def running_kafka(brokers: int = 1, *, proxied: bool = False) -> Iterator[Kafka]:
     """A cluster while the context lasts; skips the test where it cannot run."""
     require_kafka()
-    with Kafka(brokers) as kafka:
+    with Kafka(brokers, proxied=proxied) as kafka:
         yield kafka
 
 
@@ -154,12 +189,19 @@ def _format(broker: KafkaBroker, brokers: tuple[KafkaBroker, ...], cluster: str)
 
 def _properties(broker: KafkaBroker, brokers: tuple[KafkaBroker, ...]) -> str:
     copies = len(brokers)
+    listeners, told = f"PLAINTEXT://{broker.address},CONTROLLER://{LOOPBACK}:{broker.controller_port}", f"PLAINTEXT://{broker.address}"
+    if broker.proxy is not None:
+        listeners += f",PROXIED://{LOOPBACK}:{broker.beyond_port}"
+        told += f",PROXIED://{LOOPBACK}:{broker.proxy.port}"
     lines = {
         "process.roles": "broker,controller",
         "node.id": broker.number,
         "controller.quorum.voters": ",".join(f"{each.number}@{LOOPBACK}:{each.controller_port}" for each in brokers),
-        "listeners": f"PLAINTEXT://{broker.address},CONTROLLER://{LOOPBACK}:{broker.controller_port}",
+        "listeners": listeners,
+        "advertised.listeners": told,
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
+        "inter.broker.listener.name": "PLAINTEXT",
         "log.dirs": broker.folder / "data",
         "auto.create.topics.enable": "false",
         "offsets.topic.replication.factor": copies,
