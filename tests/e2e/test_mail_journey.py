@@ -1,17 +1,13 @@
 """The whole way: real mail in by Dovecot and Postfix, one timeline, the answer out, on `threadline up` as a process of its own."""
 
-import email
 import imaplib
-import itertools
 import json
 import time
 from collections.abc import Iterator
-from email import policy
-from email.message import EmailMessage
-from email.utils import format_datetime, localtime, parseaddr
 from pathlib import Path
 
 import pytest
+from threadline_cli.testing.letters import address_of, answer_to, mail, received
 from threadline_cli.testing.standalone import MailAccount, Standalone, accounts_file, threadline_here
 from threadline_runtime.testing.mail_world import ANN, BOB, OTHER_BRAND, SALES, SUPPORT, MailWorld
 from threadline_runtime.testing.postfix import BOUNCING_DOMAIN
@@ -22,7 +18,6 @@ ACCOUNTS = (
     MailAccount("acme-sales", "acme", SALES),
     MailAccount("globex-support", "globex", OTHER_BRAND),
 )
-_numbers = itertools.count(1)
 
 
 @pytest.fixture
@@ -30,33 +25,6 @@ def up(tmp_path: Path, mail_world: MailWorld) -> Iterator[Standalone]:
     configuration = accounts_file(tmp_path / "threadline.yaml", mail_world, ACCOUNTS)
     with Standalone(tmp_path / "data", configuration) as running:
         yield running
-
-
-def mail(sender: str, to: str, text: str, *, subject: str = "Where is my order?", **headers: str) -> EmailMessage:
-    made = EmailMessage(policy=policy.SMTP)
-    made["From"], made["To"], made["Subject"] = sender, to, subject
-    made["Date"] = format_datetime(localtime())
-    made["Message-ID"] = f"<{next(_numbers)}.{time.time_ns()}@client.test>"
-    for name, value in headers.items():
-        made[name.replace("_", "-")] = value
-    made.set_content(text)
-    return made
-
-
-def answer_to(answered: EmailMessage, sender: str, text: str) -> EmailMessage:
-    """As a mail client answers: to Reply-To, threaded on Message-ID and References."""
-    references = f"{answered['References'] or ''} {answered['Message-ID']}".strip()
-    to = str(answered["Reply-To"] or answered["From"])
-    return mail(sender, to, text, subject=f"Re: {answered['Subject']}", In_Reply_To=str(answered["Message-ID"]), References=references)
-
-
-def received(world: MailWorld, user: str, count: int = 1) -> EmailMessage:
-    """The newest of `count` mails in a user's mailbox."""
-    return email.message_from_bytes(world.wait_for(user, count)[-1], policy=policy.SMTP)
-
-
-def address_of(message: EmailMessage, header: str) -> str:
-    return parseaddr(str(message[header]))[1]
 
 
 def test_a_mail_becomes_a_conversation_and_the_answer_comes_back_threaded(up: Standalone, mail_world: MailWorld) -> None:

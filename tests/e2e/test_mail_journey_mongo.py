@@ -1,20 +1,16 @@
 """The whole way on MongoDB: the same `threadline up` with one other setting; the database goes away and comes back."""
 
-import itertools
 import json
 from collections.abc import Iterator
-from email import policy
-from email.message import EmailMessage
-from email.utils import format_datetime, localtime
 from pathlib import Path
 
 import pytest
+from threadline_cli.testing.letters import mail
 from threadline_cli.testing.standalone import MailAccount, Standalone, accounts_file, threadline_here
 from threadline_runtime.testing.mail_world import ANN, SUPPORT, MailWorld
 from threadline_runtime.testing.mongodb import MongoServer, database_url, running_mongodb
 
 pytestmark = [pytest.mark.e2e, pytest.mark.integration]
-_numbers = itertools.count(1)
 
 
 @pytest.fixture
@@ -31,14 +27,6 @@ def up(tmp_path: Path, mail_world: MailWorld, server: MongoServer) -> Iterator[S
         yield running
 
 
-def write(world: MailWorld, text: str) -> None:
-    made = EmailMessage(policy=policy.SMTP)
-    made["From"], made["To"], made["Subject"] = f"Ann Lee <{ANN}>", SUPPORT, "Where is my order?"
-    made["Date"], made["Message-ID"] = format_datetime(localtime()), f"<{next(_numbers)}@client.test>"
-    made.set_content(text)
-    world.send(made, ANN, [SUPPORT])
-
-
 def books(up: Standalone) -> dict[str, object]:
     """What `threadline audit` says of the one account."""
     said = threadline_here("audit", "--data", str(up.data), "--config", str(up.configuration), "--json", env=up.env)
@@ -49,7 +37,7 @@ def books(up: Standalone) -> dict[str, object]:
 
 def test_mail_in_reply_out_and_the_database_gone_for_a_while(up: Standalone, mail_world: MailWorld, server: MongoServer) -> None:
     """P1, P3, P8: nothing is lost while the database is away, `/readyz` says so, and all goes on by itself."""
-    write(mail_world, "My parcel is late.")
+    mail_world.send(mail(f"Ann Lee <{ANN}>", SUPPORT, "My parcel is late."), ANN, [SUPPORT])
     conversation = up.conversation_with("My parcel is late.")
     assert not (up.data / "threadline.db").exists()
     up.reply(conversation.conversation_id, "It is on its way.", key="k-1")
@@ -57,7 +45,7 @@ def test_mail_in_reply_out_and_the_database_gone_for_a_while(up: Standalone, mai
     up.until("the tick", lambda: any(each.state == "sent" for each in up.timeline(conversation.conversation_id)))
 
     server.stop()
-    write(mail_world, "Are you there?")
+    mail_world.send(mail(f"Ann Lee <{ANN}>", SUPPORT, "Are you there?"), ANN, [SUPPORT])
     gone = up.until("not ready", lambda: None if up.readiness().status_code == 200 else up.readiness())
     assert "MongoDB" in gone.text
     server.start()
@@ -65,7 +53,7 @@ def test_mail_in_reply_out_and_the_database_gone_for_a_while(up: Standalone, mai
     up.until("ready again", lambda: up.readiness().status_code == 200, within=60)
 
     server.stall()
-    write(mail_world, "Hello?")
+    mail_world.send(mail(f"Ann Lee <{ANN}>", SUPPORT, "Hello?"), ANN, [SUPPORT])
     up.until("not ready", lambda: up.readiness().status_code != 200)
     server.go_on()
     up.entry_with(conversation.conversation_id, "Hello?", within=60)
