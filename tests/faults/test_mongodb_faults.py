@@ -3,7 +3,6 @@
 The stand-in for MongoDB forgets its last second on `kill -9`, so it is stopped by SIGTERM here. Not here: killing a real `mongod`.
 """
 
-import os
 import random
 import time
 from collections.abc import Iterator
@@ -11,15 +10,15 @@ from pathlib import Path
 
 import pytest
 from threadline_cli.testing.conservation import settle
+from threadline_cli.testing.fault_world import configured
 from threadline_cli.testing.load import Load
-from threadline_cli.testing.standalone import MailAccount, Standalone, accounts_file
+from threadline_cli.testing.standalone import Standalone
+from threadline_cli.testing.under_load import SEED, SHORT
 from threadline_runtime.testing.fake_smtp import FakeSmtp
-from threadline_runtime.testing.mail_world import OTHER_BRAND, SALES, SUPPORT, MailWorld
+from threadline_runtime.testing.mail_world import MailWorld
 from threadline_runtime.testing.mongodb import MongoServer, database_url, running_mongodb
 
 pytestmark = [pytest.mark.faults, pytest.mark.integration, pytest.mark.timeout(1800)]
-SHORT = os.environ.get("THREADLINE_FAULTS") == "short"
-SEED = int(os.environ.get("THREADLINE_FAULTS_SEED", str(random.SystemRandom().getrandbits(32))))
 # Of a database that others may use no lock file says that a dead process's leases are free: they are taken after 20 s of silence.
 UNTIL_LEASES_ARE_FREE = 26.0
 
@@ -32,13 +31,7 @@ def server() -> Iterator[MongoServer]:
 
 @pytest.fixture
 def up(tmp_path: Path, mail_world: MailWorld, fake_smtp: FakeSmtp, server: MongoServer) -> Iterator[Standalone]:
-    relay = {"smtp": {"host": fake_smtp.host, "port": fake_smtp.port, "tls": "none"}}
-    accounts = [
-        MailAccount("acme-support", "acme", SUPPORT, **relay),
-        MailAccount("acme-sales", "acme", SALES, **relay),
-        MailAccount("globex-support", "globex", OTHER_BRAND, **relay),
-    ]
-    configuration = accounts_file(tmp_path / "threadline.yaml", mail_world, accounts)
+    configuration = configured(tmp_path, mail_world, fake_smtp)
     with Standalone(tmp_path / "data", configuration, env={"THREADLINE_DATABASE__URL": database_url(server.url, "threadline")}) as running:
         yield running
 

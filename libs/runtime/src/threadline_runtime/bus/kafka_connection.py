@@ -43,7 +43,7 @@ _NEVER_MS = 24 * 60 * 60 * 1000
 class KafkaPace:
     """How long things may take. `drain_seconds` must end before `rebalance_ms`, or a batch is run by two members."""
 
-    session_ms: int = 30_000
+    session_ms: int = 10_000
     heartbeat_ms: int = 3_000
     rebalance_ms: int = 60_000
     drain_seconds: float = 45.0
