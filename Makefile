@@ -18,7 +18,7 @@ IMAGE_TAG ?= dev
 IMAGES := ingest-email=services/ingest-email router=services/router notifier=services/notifier threadline=cli
 
 .PHONY: help setup lint type test test-integration e2e faults faults-check bench demo up servers generate check \
-	new-channel images
+	new-channel images test-containers
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -29,20 +29,21 @@ $(READY): requirements/dev.txt requirements/members.txt $(MEMBERS:%=%/pyproject.
 	@bash tools/make_venv.sh $(VENV)
 	@touch $@
 
-lint: $(READY) ## check style, import direction, generated files and the layout of the tree
+lint: $(READY) ## check style, import direction, generated files, the layout of the tree and the Kubernetes manifests
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/lint-imports
 	@$(PYTHON) -m threadline_events.schemas --check
 	@$(PYTHON) tools/check_tree.py
+	@$(PYTHON) tools/check_deploy.py
 
 type: $(READY) ## check types, member by member
 	@failed=; for part in $(MEMBERS:%=%/src) tools; do \
 		echo "mypy $$part"; $(VENV)/bin/mypy --strict "$$part" || failed=1; \
 	done; [ -z "$$failed" ]
 
-test: $(READY) ## run every test but the faults; missing real servers are skipped by name
-	@$(PYTEST) -m "not faults"
+test: $(READY) ## run every test but the faults and the containers; missing real servers are skipped by name
+	@$(PYTEST) -m "not faults and not containers"
 
 test-integration: $(READY) ## run the tests against real servers only
 	@$(PYTEST) -m integration
@@ -82,6 +83,14 @@ images: ## build the container images; IMAGE_BUILD, IMAGE_BASE and IMAGE_TAG cho
 	@for image in $(IMAGES); do echo "== threadline/$${image%%=*}:$(IMAGE_TAG)"; \
 		$(IMAGE_BUILD) $(IMAGE_BASE:%=--build-arg BASE=%) --build-arg VERSION=$(IMAGE_TAG) \
 			-t threadline/$${image%%=*}:$(IMAGE_TAG) -f $${image#*=}/Dockerfile .; done
+
+# Without a registry of images and without a builder's daemon; the certificates are those that this machine trusts when it fetches packages.
+LOCAL_BASE := localhost/threadline-base:bookworm
+LOCAL_BUILD := buildah build --quiet --isolation chroot --layers --volume /etc/ssl/certs:/etc/ssl/certs:ro
+test-containers: $(READY) ## build the images on a base of Debian's packages and test them as containers; needs root, podman, buildah, debootstrap
+	@podman image exists $(LOCAL_BASE) || bash tools/base_image.sh $(LOCAL_BASE)
+	@$(MAKE) images IMAGE_BUILD="$(LOCAL_BUILD)" IMAGE_BASE=$(LOCAL_BASE) IMAGE_TAG=dev
+	@$(PYTEST) -m containers -s
 
 # A verb that cannot do its work says so in one line and fails; it never pretends.
 later = echo "$(1): comes with $(2); see docs/roadmap.md" >&2; exit 2
