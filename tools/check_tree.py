@@ -72,9 +72,23 @@ def dependency_breaches(root: Path) -> Iterator[str]:
                 yield f"{path.relative_to(root)}: {name} has no line in docs/dependencies.md"
 
 
+def image_breaches(root: Path) -> Iterator[str]:
+    """An image holds what everything else is tested with: no line of its requirements differs from those of runtime.txt."""
+    for dockerfile in sorted(root.glob("services/*/Dockerfile")):
+        name = dockerfile.parent.name
+        tested, path = (root / "requirements" / "runtime.txt"), root / "requirements" / f"{name}.txt"
+        if not path.exists():
+            yield f"{dockerfile.relative_to(root)}: {path.relative_to(root)} is missing"
+            continue
+        known = {line.rstrip("\\ ") for line in tested.read_text().splitlines()}
+        for number, line in enumerate(path.read_text().splitlines(), start=1):
+            if line.rstrip("\\ ") not in known and not line.lstrip().startswith("#"):
+                yield f"{path.relative_to(root)}:{number}: differs from runtime.txt: compile it again, as docs/containers.md says"
+
+
 def breaches(root: Path) -> list[str]:
     """Every breach in the tree under `root`, one line each."""
-    checks = (member_breaches, test_breaches, source_breaches, requirement_breaches, dependency_breaches)
+    checks = (member_breaches, test_breaches, source_breaches, requirement_breaches, dependency_breaches, image_breaches)
     return [line for check in checks for line in check(root)]
 
 

@@ -33,7 +33,9 @@ def tree(tmp_path: Path) -> Path:
         "libs/one/tests/unit/test_mail.py": "",
         "tests/e2e/test_journey.py": "",
         "requirements/runtime.in": "# runs\npydantic\n",
-        "requirements/runtime.txt": "pydantic==2.14.3 --hash=sha256:00\n",
+        "requirements/runtime.txt": "pydantic==2.14.3 \\\n    --hash=sha256:00 \\\n    --hash=sha256:11\n    # via -r runtime.in\n",
+        "requirements/router.txt": "pydantic==2.14.3 \\\n    --hash=sha256:00 \\\n    --hash=sha256:11\n",
+        "services/router/Dockerfile": "FROM base\n",
         "docs/dependencies.md": "| package |\n| --- |\n| `pydantic` | models |\n",
     }
     for name, text in files.items():
@@ -55,6 +57,9 @@ def test_a_right_tree_has_no_breach(check_tree: ModuleType, tree: Path) -> None:
         ("requirements/dev.txt", "--index-url https://registry.example/simple\n", "dev.txt:1: names a registry"),
         ("requirements/dev.in", "requests\n", "dev.in: requests has no line in docs/dependencies.md"),
         ("cli/pyproject.toml", "", "cli: README.md is missing"),
+        ("services/chat/Dockerfile", "FROM base\n", "services/chat/Dockerfile: requirements/chat.txt is missing"),
+        ("requirements/router.txt", "pydantic==2.14.2 \\\n    --hash=sha256:00\n", "router.txt:1: differs from runtime.txt"),
+        ("requirements/router.txt", "pydantic==2.14.3 \\\n    --hash=sha256:22\n", "router.txt:2: differs from runtime.txt"),
     ],
 )
 def test_each_breach_is_one_line_that_names_the_place(check_tree: ModuleType, tree: Path, path: str, text: str, breach: str) -> None:
