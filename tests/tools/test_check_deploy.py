@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import importlib
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +15,10 @@ from typing import Any
 
 import pytest
 import yaml
+from ingest_email.app import mail_accounts
+from notifier.app import sending_accounts
+from threadline_runtime.configuration.configuration import load_configuration
+from threadline_runtime.settings import load_settings
 from threadline_runtime.testing.requirements import require_programs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -124,3 +130,43 @@ def test_without_kubectl_it_says_so_and_in_ci_that_is_a_failure() -> None:
     assert (said.returncode, "kubectl is missing" in said.stderr) == (0, True)
     required = subprocess.run(program, env={**bare, "THREADLINE_REQUIRE_SERVICES": "1"}, capture_output=True, text=True, check=False)
     assert required.returncode == 1
+
+
+def given(manifests: Manifests, container: dict[str, Any]) -> dict[str, str]:
+    """The environment of a container, with a made-up value for what a Secret gives."""
+    found: dict[str, str] = {}
+    for source in container["envFrom"]:
+        found |= of(manifests, "ConfigMap", source["configMapRef"]["name"])["data"]
+    for one in container.get("env", []):
+        found[one["name"]] = one.get("value", "mongodb://mongo:27017/threadline")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("Deployment", "router"), ("Deployment", "ingest-email"), ("Deployment", "notifier"), ("Job", "migrate")]
+)
+def test_our_settings_are_taken_and_every_file_they_name_is_mounted(
+    dev: Manifests, monkeypatch: pytest.MonkeyPatch, kind: str, name: str
+) -> None:
+    pod = of(dev, kind, name)["spec"]["template"]["spec"]
+    for variable in [each for each in os.environ if each.startswith("THREADLINE_")]:
+        monkeypatch.delenv(variable)
+    for variable, value in given(dev, pod["containers"][0]).items():
+        monkeypatch.setenv(variable, value)
+    settings = load_settings()
+    assert settings.bus.url == "kafka://kafka:9092"
+    assert (settings.signing_keys is not None) == (name == "router")
+    secrets = [volume["secret"] for volume in pod["volumes"] if "secret" in volume]
+    mounted = {f"/run/secrets/threadline/{item['path']}" for secret in secrets for item in secret["items"]}
+    accounts = of(dev, "ConfigMap", "threadline-accounts")["data"]["threadline.yaml"]
+    named = {"router": {str(settings.signing_keys)}, "migrate": set()}.get(name, set(re.findall(r"file:/[^\"]+", accounts)))
+    assert {f"file:{path}" for path in mounted} == named
+
+
+def test_the_accounts_file_is_one(dev: Manifests, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("x")
+    text = of(dev, "ConfigMap", "threadline-accounts")["data"]["threadline.yaml"]
+    (tmp_path / "threadline.yaml").write_text(re.sub(r"file:/[^\"]+", f"file:{tmp_path}/password", text))
+    configuration = load_configuration(tmp_path / "threadline.yaml")
+    assert len(mail_accounts(configuration, {})) == 1
+    assert len(sending_accounts(configuration, {})) == 1
