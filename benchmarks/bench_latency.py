@@ -124,7 +124,7 @@ async def at_rate(bus: Bus, client: Client, rate: float, count: int, first: int)
     tasks = []
     started = time.perf_counter()
     for n in range(count):
-        await asyncio.sleep(max(0.0, started + n / rate * random.uniform(0.9, 1.1) - time.perf_counter()))
+        await asyncio.sleep(max(0.0, started + (n + random.uniform(-0.1, 0.1)) / rate - time.perf_counter()))
         tasks.append(asyncio.create_task(client.latency(bus, first + n)))
     return list(await asyncio.gather(*tasks))
 
@@ -159,7 +159,7 @@ async def measure(rate: float, seconds: float) -> list[dict[str, float]]:
             await client.ready.wait()
             await at_rate(base.bus, client, 50, 100, 0)
             rows = [
-                row(await at_rate(base.bus, client, 1.0, max(20, int(seconds)), 1_000_000), 1.0),
+                row(await at_rate(base.bus, client, 1.0, max(100, int(seconds)), 1_000_000), 1.0),
                 row(await at_rate(base.bus, client, rate, int(rate * seconds), 2_000_000), rate),
             ]
             following.cancel()

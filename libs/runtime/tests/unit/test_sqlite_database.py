@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,50 @@ async def test_a_read_sees_one_state_and_cannot_write(tmp_path: Path) -> None:
     with pytest.raises(TransientError):
         await database.read(_insert(1))
     assert await database.read(_numbers) == []
+    await database.close()
+
+
+async def test_a_look_sees_what_was_answered_and_an_error_harms_no_later_one(database: SqliteDatabase) -> None:
+    await database.write(_insert(7))
+    assert await database.look(_numbers) == [7]
+    await database.write(_insert(8))
+    assert await database.look(_numbers) == [7, 8]
+    with pytest.raises(ZeroDivisionError):
+        await database.look(lambda _: 1 // 0)
+    assert await database.look(_numbers) == [7, 8]
+
+
+async def test_a_look_cannot_write(tmp_path: Path) -> None:
+    database = SqliteDatabase.open(tmp_path / "a.db")
+    await database.write(_create)
+    with pytest.raises(sqlite3.OperationalError):
+        await database.look(_insert(1))
+    assert await database.look(_numbers) == []
+    await database.close()
+
+
+async def test_a_look_never_waits_in_the_loop(tmp_path: Path) -> None:
+    """Where SQLite would wait for a lock, a reader's thread waits instead of the loop."""
+    database = SqliteDatabase.open(tmp_path / "a.db")
+    await database.write(_create)
+    threads: list[int] = []
+
+    def numbers(connection: sqlite3.Connection) -> list[int]:
+        threads.append(threading.get_ident())
+        if threading.get_ident() == threading.main_thread().ident:
+            raise sqlite3.OperationalError("database is locked") from None
+        return _numbers(connection)
+
+    def locked(connection: sqlite3.Connection) -> list[int]:
+        try:
+            return numbers(connection)
+        except sqlite3.OperationalError as error:
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise
+
+    assert await database.look(locked) == []
+    assert threads[0] == threading.main_thread().ident
+    assert threads[1] != threads[0]
     await database.close()
 
 

@@ -147,11 +147,11 @@ class SqliteBus:
                 del offsets[lost]
             gained = sorted(owned - offsets.keys(), key=_by_id)
             if gained:
-                offsets.update(await self._database.read(lambda connection: log.committed_offsets(connection, subscription.group, gained)))
+                offsets.update(await self._database.look(lambda connection: log.committed_offsets(connection, subscription.group, gained)))
             wants = [log.Want(source, offset) for source, offset in offsets.items()]
             start = turn % max(1, len(wants))
             wants = wants[start:] + wants[:start]
-            batch = await self._database.read(lambda connection: log.fetch(connection, wants, subscription.max_records))
+            batch = await self._database.look(lambda connection: log.fetch(connection, wants, subscription.max_records))
         except TransientError as error:
             self._around.watch.retrying(subscription.group, type(error).__name__)
             return []
@@ -162,7 +162,7 @@ class SqliteBus:
         """See the port. Without `after` it starts at the end as it is when the first batch is asked for."""
         sources = await self._sources(topics)
         seen = None if after is None else {(place.topic, place.partition): place.offset + 1 for place in after}
-        spans = await self._database.read(lambda connection: log.spans(connection, sources))
+        spans = await self._database.look(lambda connection: log.spans(connection, sources))
         offsets = {span.source: _start(span, seen) for span in spans}
         by_name = {(source.topic, source.partition): source for source in sources}
         wake = asyncio.Event()
@@ -170,7 +170,7 @@ class SqliteBus:
             while True:
                 wake.clear()
                 wants = [log.Want(source, offset) for source, offset in offsets.items()]
-                batch = await self._database.read(partial(_fetch_whole, wants=wants))
+                batch = await self._database.look(partial(_fetch_whole, wants=wants))
                 if batch:
                     offsets.update(_next_offsets(batch, by_name))
                     yield batch

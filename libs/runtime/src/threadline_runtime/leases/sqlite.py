@@ -35,7 +35,7 @@ class SqliteLeaseStore:
 
     async def beats(self) -> Mapping[str, int]:
         """See the port."""
-        return await self._database.read(lambda connection: dict(connection.execute("SELECT holder, beat FROM runtime_beats").fetchall()))
+        return await self._database.look(lambda connection: dict(connection.execute("SELECT holder, beat FROM runtime_beats").fetchall()))
 
     async def look(self, name: str) -> Sighting:
         """See the port."""

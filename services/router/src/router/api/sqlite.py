@@ -85,7 +85,7 @@ class SqliteKeys:
 
     async def by_digest(self, digest: str) -> ApiKey | None:
         """See `KeyStore`."""
-        row = await self._database.read(
+        row = await self._database.look(
             lambda c: c.execute(f"SELECT {_KEY_COLUMNS} FROM router_api_keys WHERE digest = ?", (digest,)).fetchone()  # noqa: S608
         )
         return _key(row) if row else None

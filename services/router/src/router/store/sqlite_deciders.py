@@ -46,7 +46,7 @@ class Deciders:
             rows = connection.execute(f"SELECT contact_id, doc FROM router_contacts WHERE contact_id {_IN}", (ids,)).fetchall()
             return rows, _outboxes(connection, "contacts", ids) if rows else {}
 
-        rows, outboxes = await self._database.read(run)
+        rows, outboxes = await self._database.look(run)
         return {i: Stored(Contact.model_validate_json(doc), outboxes.get(i, ())) for i, doc in rows}
 
     async def commit_contacts(self, changes: Sequence[ContactChange]) -> frozenset[str]:
@@ -83,14 +83,14 @@ class Deciders:
             rows = connection.execute(f"SELECT link_id, doc FROM router_edges WHERE link_id {_IN}", (ids,)).fetchall()
             return rows, _outboxes(connection, "edges", ids) if rows else {}
 
-        rows, outboxes = await self._database.read(run)
+        rows, outboxes = await self._database.look(run)
         return {i: StoredEdge(Edge.model_validate_json(doc), outboxes.get(i, ())) for i, doc in rows}
 
     async def edges_of(self, contact_ids: Iterable[str]) -> Sequence[Edge]:
         """Every edge with an end among the contacts."""
         ids = ids_parameter(contact_ids)
         statement = f"SELECT doc FROM router_edges WHERE one {_IN} UNION SELECT doc FROM router_edges WHERE other {_IN}"
-        rows = await self._database.read(lambda connection: connection.execute(statement, (ids, ids)).fetchall())
+        rows = await self._database.look(lambda connection: connection.execute(statement, (ids, ids)).fetchall())
         return [Edge.model_validate_json(doc) for (doc,) in rows]
 
     async def commit_edge(self, change: EdgeChange) -> bool:

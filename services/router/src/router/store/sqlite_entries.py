@@ -95,7 +95,7 @@ class EntryTables:
     async def refs(self, message_ids: Iterable[str]) -> Mapping[str, EntryRef]:
         """Entries and claims by id, without their content."""
         ids = ids_parameter(message_ids)
-        return {r.message_id: r for r in await self._database.read(lambda connection: _refs(connection, ids))}
+        return {r.message_id: r for r in await self._database.look(lambda connection: _refs(connection, ids))}
 
     async def named(self, names: Iterable[str]) -> Mapping[str, Sequence[EntryRef]]:
         """Entries and claims by a name they bear."""
@@ -119,12 +119,12 @@ class EntryTables:
             found = {name: [_ref(row) for row in connection.execute(statement, (name, role))] for name in wanted}
             return {name: refs for name, refs in found.items() if refs}
 
-        return await self._database.read(run)
+        return await self._database.look(run)
 
     async def entries(self, message_ids: Iterable[str]) -> Mapping[str, EntryDocument]:
         """Filed entries by id."""
         ids = ids_parameter(message_ids)
-        return {e.message_id: e for e in await self._database.read(lambda connection: _entries(connection, ids))}
+        return {e.message_id: e for e in await self._database.look(lambda connection: _entries(connection, ids))}
 
     async def file(self, entries: Sequence[EntryDocument]) -> Mapping[str, EntryDocument]:
         """File each that is not filed yet."""

@@ -127,4 +127,4 @@ class OutcomeTables:
 
     async def _rows(self, statement: str, ids: Iterable[str]) -> list[sqlite3.Row]:
         parameter = ids_parameter(ids)
-        return await self._database.read(lambda connection: connection.execute(statement, (parameter,)).fetchall())
+        return await self._database.look(lambda connection: connection.execute(statement, (parameter,)).fetchall())

@@ -53,12 +53,12 @@ class StrandTables:
         """These and those that join one of them."""
         statement = f"SELECT doc FROM router_strands WHERE strand_id {_IN} OR (joins IS NOT NULL AND joins {_IN})"
         parameter = ids_parameter(strand_ids)
-        rows = await self._database.read(lambda connection: connection.execute(statement, (parameter, parameter)).fetchall())
+        rows = await self._database.look(lambda connection: connection.execute(statement, (parameter, parameter)).fetchall())
         return [Strand.model_validate_json(doc) for (doc,) in rows]
 
     async def _strands(self, statement: str, ids: Iterable[str]) -> list[Strand]:
         parameter = ids_parameter(ids)
-        rows = await self._database.read(lambda connection: connection.execute(statement, (parameter,)).fetchall())
+        rows = await self._database.look(lambda connection: connection.execute(statement, (parameter,)).fetchall())
         return [Strand.model_validate_json(doc) for (doc,) in rows]
 
     async def write_strands(self, strands: Sequence[Strand]) -> None:
@@ -70,7 +70,7 @@ class StrandTables:
         """The summaries that there are."""
         parameter = ids_parameter(strand_ids)
         statement = f"SELECT doc FROM router_summaries WHERE conversation_id {_IN}"
-        rows = await self._database.read(lambda connection: connection.execute(statement, (parameter,)).fetchall())
+        rows = await self._database.look(lambda connection: connection.execute(statement, (parameter,)).fetchall())
         found = [Conversation.model_validate_json(doc) for (doc,) in rows]
         return {c.conversation_id: c for c in found}
 
