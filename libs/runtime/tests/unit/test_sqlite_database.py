@@ -126,7 +126,7 @@ async def test_a_look_sees_what_was_answered_and_an_error_harms_no_later_one(dat
 async def test_a_look_cannot_write(tmp_path: Path) -> None:
     database = SqliteDatabase.open(tmp_path / "a.db")
     await database.write(_create)
-    with pytest.raises(sqlite3.OperationalError):
+    with pytest.raises(TransientError, match="readonly"):
         await database.look(_insert(1))
     assert await database.look(_numbers) == []
     await database.close()
