@@ -16,7 +16,7 @@ from threadline_runtime.blobs.files import FileBlobs
 from threadline_runtime.blobs.port import BlobStore
 from threadline_runtime.configuration.configuration import Configuration
 from threadline_runtime.errors import ThreadlineError
-from threadline_runtime.opening import open_blobs, open_bus, open_database
+from threadline_runtime.opening import open_blobs, open_bus, open_database, probe_bus
 from threadline_runtime.settings import Settings
 
 from threadline_cli.composition import refuse_unknown_channels
@@ -55,7 +55,7 @@ async def _stores(data: Path, settings: Settings) -> tuple[Finding, ...]:
     async def bus() -> None:
         opened = await open_bus(settings.bus.url, version=VERSION, security=settings.bus.security)
         try:
-            await opened.probe()
+            await probe_bus(opened)
         finally:
             await opened.close()
 

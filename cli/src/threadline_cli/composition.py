@@ -9,6 +9,7 @@ import os
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import ingest_email.app as ingest
 import notifier.app as sending
@@ -25,10 +26,11 @@ from threadline_runtime.lifecycle import Lifecycle, Stage
 from threadline_runtime.nearest import unknown
 from threadline_runtime.opening import migrate_bus
 from threadline_runtime.ops import ops_app
+from threadline_runtime.starting import bus_reached, database_reached
 
 from threadline_cli.foundations import DataFolder
 
-__all__ = ["Doors", "Services", "compose", "refuse_unknown_channels"]
+__all__ = ["Doors", "Services", "compose", "prepare", "refuse_unknown_channels"]
 
 _TRIM_EVERY_SECONDS = 3600.0
 _AUDIT_EVERY_SECONDS = 600.0
@@ -54,15 +56,15 @@ class Services:
     stopping: asyncio.Event
 
 
-async def compose(folder: DataFolder, doors: Doors) -> Services:
-    """Migrate and build all services. Raises ConfigurationError with file and line for an account that cannot be."""
+def compose(folder: DataFolder, doors: Doors) -> Services:
+    """Build all services; what tells how they do runs from the start of `life`.
+
+    Raises ConfigurationError with file and line for an account that cannot be.
+    """
     base = folder.base
     refuse_unknown_channels(base.configuration)
     mail = ingest.mail_accounts(base.configuration, base.environment)
     senders = sending.sending_accounts(base.configuration, base.environment)
-    for migrate in (ingest.migrate, routing.migrate, sending.migrate):
-        await migrate(base.database)
-    await migrate_bus(base.bus)
     checkpoints = ingest.open_checkpoints(base.database)
     around = ingest.Surroundings(base.bus, base.blobs, checkpoints, base.leases, base.metrics, folder.spool)
     stopping = asyncio.Event()
@@ -83,8 +85,24 @@ async def compose(folder: DataFolder, doors: Doors) -> Services:
         stopping=stopping,
     )
     _watch(base, services)
-    _schedule(base, services, doors)
+    beat = LoopBeat(time.monotonic)
+    base.health.add_liveness("loop", beat.liveness)
+    services.life.add("beat", beat.run, stage=Stage.SUPPORT)
+    services.life.add("outages", base.health.tell, stage=Stage.SUPPORT)
+    services.life.add("ops", lambda: doors.ops.serve(ops_app(base.health, base.metrics.registry)), stage=Stage.SUPPORT)
     return services
+
+
+async def prepare(base: Foundations, services: Services, doors: Doors) -> None:
+    """Make tables, indexes and topics, as soon as database and bus are there; then the services may run."""
+
+    async def migrate() -> None:
+        for tables in (ingest.migrate, routing.migrate, sending.migrate):
+            await tables(base.database)
+
+    await database_reached(base.database, migrate, base.health)
+    await bus_reached(base.bus, partial(migrate_bus, base.bus), base.health)
+    _schedule(base, services, doors)
 
 
 def refuse_unknown_channels(configuration: Configuration) -> None:
@@ -110,8 +128,7 @@ def _watch(base: Foundations, services: Services) -> None:
 
 def _schedule(base: Foundations, services: Services, doors: Doors) -> None:
     """Sources stop first, then who works off, then what both lean on."""
-    life, beat = services.life, LoopBeat(time.monotonic)
-    base.health.add_liveness("loop", beat.liveness)
+    life = services.life
     life.add("ingest-email", services.ingest_email.run, stage=Stage.INTAKE, restart=True)
     life.add("http", lambda: services.router.serve(doors.public), stage=Stage.INTAKE)
     life.add("router", services.router.run, stage=Stage.WORK)
@@ -119,8 +136,6 @@ def _schedule(base: Foundations, services: Services, doors: Doors) -> None:
     life.add("trim", lambda: _trim(base), stage=Stage.SUPPORT, restart=True)
     life.add("audit", lambda: _audit(base, services.router), stage=Stage.SUPPORT, restart=True)
     life.add("leases", base.leases.run, stage=Stage.SUPPORT)
-    life.add("beat", beat.run, stage=Stage.SUPPORT)
-    life.add("ops", lambda: doors.ops.serve(ops_app(base.health, base.metrics.registry)), stage=Stage.SUPPORT)
 
 
 async def _trim(base: Foundations) -> None:

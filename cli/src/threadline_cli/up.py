@@ -16,17 +16,21 @@ from typing import Any
 from router.api.keys import Scope, digest_of, ensure_first_key, new_key
 from threadline_connectors.accounts import Condition
 from threadline_runtime.configuration.configuration import Configuration
-from threadline_runtime.errors import ConfigurationError, TransientError
+from threadline_runtime.errors import ConfigurationError, ThreadlineError, TransientError
 from threadline_runtime.http import HttpServer
 from threadline_runtime.settings import Settings
 
-from threadline_cli.composition import Doors, Services, compose
+from threadline_cli.composition import Doors, Services, compose, prepare
 from threadline_cli.foundations import opened
 
-__all__ = ["AccountView", "Running", "running"]
+__all__ = ["AccountView", "Running", "Stopped", "running"]
 
 _LOOK_AGAIN_SECONDS = 0.1
 _STARTING = "starting"
+
+
+class Stopped(ThreadlineError):  # noqa: N818 - not an error: somebody asked
+    """Asked to end while it waited for a server; nothing had begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,10 @@ def _is_starting(state: str) -> bool:
 
 @asynccontextmanager
 async def running(data: Path, settings: Settings, configuration: Configuration) -> AsyncIterator[Running]:
-    """Run everything while the context lasts, then drain. Raises ConfigurationError where it cannot start."""
+    """Run everything while the context lasts, then drain. A bus or database on a server is waited for, as long as it takes.
+
+    Raises ConfigurationError where it cannot start, Stopped where it is asked to end while it waits.
+    """
     async with AsyncExitStack() as stack:
         try:
             started = await _start(stack, data, settings, configuration)
@@ -118,13 +125,23 @@ async def running(data: Path, settings: Settings, configuration: Configuration) 
 async def _start(stack: AsyncExitStack, data: Path, settings: Settings, configuration: Configuration) -> Running:
     folder = await stack.enter_async_context(opened(data, settings, configuration))
     doors = _claim(settings, stack)
-    services = await compose(folder, doors)
-    wanted = settings.api.first_key.get_secret_value() if settings.api.first_key is not None else None
-    first_key = await ensure_first_key(services.router.keys, wanted, randomness=os.urandom, now=datetime.now(UTC))
-    life = asyncio.create_task(services.life.run(), name="threadline")
+    services = compose(folder, doors)
+    began: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+
+    async def begin() -> None:
+        await prepare(folder.base, services, doors)
+        wanted = settings.api.first_key.get_secret_value() if settings.api.first_key is not None else None
+        began.set_result(await ensure_first_key(services.router.keys, wanted, randomness=os.urandom, now=datetime.now(UTC)))
+
+    life = asyncio.create_task(services.life.run(begin), name="threadline")
     stack.push_async_callback(_end, services, life)
+    either: tuple[asyncio.Future[Any], ...] = (life, began)
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if not began.done():
+        await life
+        raise Stopped("asked to end before it had started")
     url, ops_url = _url(settings.http.host, doors.public.port), _url(settings.ops.host, doors.ops.port)
-    return Running(services, configuration, url, ops_url, first_key, life)
+    return Running(services, configuration, url, ops_url, began.result(), life)
 
 
 def _claim(settings: Settings, stack: AsyncExitStack) -> Doors:

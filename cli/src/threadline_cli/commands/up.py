@@ -1,6 +1,7 @@
 """`threadline up`: all services in one process. What runs there stands in `threadline_cli.up`."""
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -66,14 +67,15 @@ def _print_opened(url: str, ops_url: str, first_key: str | None) -> None:
 
 
 async def _run(data: Path, settings: Settings, config: Path) -> None:
-    from threadline_cli.up import running
+    from threadline_cli.up import Stopped, running
 
     configuration = load_configuration(config)
-    async with running(data, settings, configuration) as threadline:
-        _print_opened(threadline.url, threadline.ops_url, threadline.first_key)
-        note_missing_accounts(configuration, config)
-        await threadline.settled(within=_SETTLE_SECONDS)
-        rows = [(each.account_id, each.channel, each.brand, each.state) for each in threadline.accounts()]
-        if rows:
-            print_table(table(["account", "channel", "brand", "state"], rows, whole=["account"]))
-        await threadline.ended()
+    with contextlib.suppress(Stopped):
+        async with running(data, settings, configuration) as threadline:
+            _print_opened(threadline.url, threadline.ops_url, threadline.first_key)
+            note_missing_accounts(configuration, config)
+            await threadline.settled(within=_SETTLE_SECONDS)
+            rows = [(each.account_id, each.channel, each.brand, each.state) for each in threadline.accounts()]
+            if rows:
+                print_table(table(["account", "channel", "brand", "state"], rows, whole=["account"]))
+            await threadline.ended()

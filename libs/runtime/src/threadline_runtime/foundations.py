@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
@@ -16,7 +17,7 @@ from threadline_runtime.consumer_watch import WatchedConsumers
 from threadline_runtime.health import Health
 from threadline_runtime.leases.leases import Leases
 from threadline_runtime.metrics import Metrics
-from threadline_runtime.opening import OpenBus, OpenDatabase, lease_store_of, open_blobs, open_bus, open_database
+from threadline_runtime.opening import OpenBus, OpenDatabase, lease_store_of, open_blobs, open_bus, open_database, probe_bus
 from threadline_runtime.settings import Settings
 from threadline_runtime.sqlite import SqliteDatabase
 
@@ -69,7 +70,7 @@ async def laid(
         lease_store = lease_store_of(database)
         await lease_store.migrate()
         health = Health()
-        health.add_probe("bus", bus.probe)
+        health.add_probe("bus", partial(probe_bus, bus))
         health.add_probe("database", database.probe)
         health.add_readiness("consumers", watch.readiness)
         yield Foundations(

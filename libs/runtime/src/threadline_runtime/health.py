@@ -6,11 +6,15 @@ Readiness asks what the process needs; liveness only the process itself, never "
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
+import structlog
+
 from threadline_runtime.errors import ThreadlineError
 
 __all__ = ["Health", "LoopBeat"]
 
 _CHECK_SECONDS = 3.0
+_TELL_SECONDS = 5.0
+_log = structlog.stdlib.get_logger("threadline.health")
 
 
 class Health:
@@ -19,6 +23,7 @@ class Health:
     def __init__(self) -> None:
         self._ready: dict[str, Callable[[], Awaitable[str | None]]] = {}
         self._alive: dict[str, Callable[[], str | None]] = {}
+        self._probed: dict[str, str | None] = {}
         self._draining = False
 
     def add_readiness(self, name: str, check: Callable[[], Awaitable[str | None]]) -> None:
@@ -33,6 +38,7 @@ class Health:
             return None
 
         self._ready[name] = check
+        self._probed[name] = None
 
     def add_liveness(self, name: str, check: Callable[[], str | None]) -> None:
         """Ask this for `/livez`."""
@@ -49,6 +55,18 @@ class Health:
         if self._draining:
             result["process"] = "draining"
         return result
+
+    async def tell(self) -> None:
+        """Log which of the things we probe have gone or come back, one line each, until cancelled."""
+        while True:
+            for name, before in list(self._probed.items()):  # others may be added while we ask
+                now = await _asked(self._ready[name])
+                if now is not None and before is None:
+                    _log.warning("not ready", check=name, reason=now)
+                if now is None and before is not None:
+                    _log.info("ready again", check=name)
+                self._probed[name] = now
+            await asyncio.sleep(_TELL_SECONDS)
 
     def liveness(self) -> Mapping[str, str | None]:
         """What is wrong, by name; all None when the process is alive."""

@@ -68,13 +68,18 @@ class Lifecycle:
         ended = [part.name for part, task in self._tasks.items() if task.done()]
         return f"ended: {', '.join(ended)}" if ended else None
 
-    async def run(self) -> None:
-        """Run until SIGTERM, SIGINT or `stop`, then drain and return. Raises ConfigurationError or TaskDied after stopping the rest."""
+    async def run(self, prepare: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Run until SIGTERM, SIGINT or `stop`, then drain and return. Raises ConfigurationError or TaskDied after stopping the rest.
+
+        `prepare` is done while the parts added before already run (who asks how the process does gets an answer); the parts that it
+        adds start after it. What it raises ends the process; asked to stop meanwhile it is cancelled.
+        """
         with self._signals():
-            for part in self._parts:
-                self._tasks[part] = asyncio.create_task(self._run_part(part), name=part.name)
+            self._start_added()
             reason: ThreadlineError | None = None
             try:
+                if prepare is None or await self._unless_stopped(prepare):
+                    self._start_added()
                 reason = await self._until_over()
             finally:
                 if self._on_stop is not None:
@@ -83,17 +88,34 @@ class Lifecycle:
             if reason is not None:
                 raise reason
 
+    def _start_added(self) -> None:
+        for part in self._parts:
+            if part not in self._tasks:
+                self._tasks[part] = asyncio.create_task(self._run_part(part), name=part.name)
+
+    async def _unless_stopped(self, prepare: Callable[[], Awaitable[None]]) -> bool:
+        """Whether it was done before anybody asked to stop, and before a part ended."""
+        work, stopping = asyncio.ensure_future(prepare()), asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({work, stopping, *self._tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            work.cancel()
+            await asyncio.wait({work})
+        if not work.cancelled():
+            work.result()
+        return not work.cancelled() and not self._stop.is_set()
+
     async def _until_over(self) -> ThreadlineError | None:
         stopping = asyncio.create_task(self._stop.wait())
         try:
             while True:
-                running = [task for task in self._tasks.values() if not task.done()]
-                done, _ = await asyncio.wait([stopping, *running], return_when=asyncio.FIRST_COMPLETED)
                 for part, task in self._tasks.items():
-                    if task in done:
+                    if task.done():
                         return _died(part, task)
-                if stopping in done:
+                if self._stop.is_set():
                     return None
+                await asyncio.wait([stopping, *self._tasks.values()], return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
 

@@ -21,6 +21,10 @@ _OURS = (
     *("ingest_email", "ingest_chat", "ingest_social", "router", "notifier"),
 )
 _FRAMES = 12
+_REPEATED_SECONDS = 60.0
+_REMEMBERED = 1000
+_COUNTING = frozenset({"timestamp", "failures", "exc_info"})
+"""What differs in a line that says the same again."""
 
 ALLOWED_FIELDS = frozenset(
     {
@@ -69,6 +73,7 @@ def configure_logging(settings: LogSettings, *, service: str, version: str, stre
             ],
         )
     )
+    handler.addFilter(_Repeats().passes)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
@@ -78,6 +83,28 @@ def configure_logging(settings: LogSettings, *, service: str, version: str, stre
         logger = logging.getLogger(name)
         logger.handlers[:] = []
         logger.propagate = name != "uvicorn.access"  # a path may hold an address
+
+
+class _Repeats:
+    """Holds back a warning or error that one of the last minute said already, so that what is away for long does not flood the log."""
+
+    def __init__(self) -> None:
+        self._written: dict[object, float] = {}
+
+    def passes(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written."""
+        if record.levelno < logging.WARNING:
+            return True
+        said = record.msg
+        words = sorted((k, str(v)) for k, v in said.items() if k not in _COUNTING) if isinstance(said, dict) else str(said)
+        line = (record.name, str(words))
+        if record.created - self._written.get(line, -_REPEATED_SECONDS) < _REPEATED_SECONDS:
+            return False
+        self._written.pop(line, None)
+        self._written[line] = record.created
+        if len(self._written) > _REMEMBERED:
+            del self._written[next(iter(self._written))]
+        return True
 
 
 def _renderer(form: str, stream: TextIO) -> Processor:

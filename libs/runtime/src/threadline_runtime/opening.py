@@ -28,6 +28,7 @@ __all__ = [
     "open_blobs",
     "open_bus",
     "open_database",
+    "probe_bus",
 ]
 
 _BUS = "THREADLINE_BUS__URL"
@@ -54,6 +55,13 @@ async def migrate_bus(bus: OpenBus) -> None:
     """Make the topics of Kafka; SQLite makes its tables when it is opened. Raises TransientError, ConfigurationError."""
     if not isinstance(bus, SqliteBus):
         await bus.migrate()
+
+
+async def probe_bus(bus: OpenBus) -> None:
+    """Whether it can be used, with all topics there that `migrate_bus` makes; raises what says why not."""
+    await bus.probe()
+    if not isinstance(bus, SqliteBus):
+        await bus.require_topics()
 
 
 def open_database(url: str | None) -> OpenDatabase:

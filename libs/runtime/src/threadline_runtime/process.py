@@ -9,12 +9,11 @@ import secrets
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-
-import structlog
 
 from threadline_runtime.configuration.configuration import load_configuration
 from threadline_runtime.errors import ConfigurationError, ThreadlineError
@@ -27,12 +26,9 @@ from threadline_runtime.logging import configure_logging
 from threadline_runtime.opening import OpenDatabase, migrate_bus, open_bus, open_database
 from threadline_runtime.ops import ops_app
 from threadline_runtime.settings import Settings, load_settings
-from threadline_runtime.sqlite import SqliteDatabase
+from threadline_runtime.starting import database_reached
 
 __all__ = ["ServiceProcess", "run_process"]
-
-_WAIT_FIRST, _WAIT_MOST = 0.5, 15.0
-_log = structlog.stdlib.get_logger("threadline.process")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,39 +78,18 @@ async def _run(service: ServiceProcess, settings: Settings) -> None:
     holder = f"{service.package}-{os.getpid()}-{secrets.token_hex(8)}"
     process = Process(service.package, version(service.distribution), holder)
     ops = HttpServer.claim(settings.ops.host, settings.ops.port, option="THREADLINE_OPS__PORT")
-    async with laid(process, settings, configuration, os.environ) as base:
+    async with laid(process, settings, configuration, os.environ) as base, AsyncExitStack() as stack:
         beat, life = LoopBeat(time.monotonic), Lifecycle(on_stop=base.health.drain)
         base.health.add_liveness("loop", beat.liveness)
         base.health.add_liveness("parts", life.liveness)
         base.health.add_liveness("consumers", base.watch.liveness)
-        answering = asyncio.create_task(ops.serve(ops_app(base.health, base.metrics.registry)))
-        try:
-            await _migrated(service, base)
-            async with service.built(base, life):
-                life.add("leases", base.leases.run, stage=Stage.SUPPORT)
-                life.add("beat", beat.run, stage=Stage.SUPPORT)
-                life.add("ops", lambda: answering, stage=Stage.SUPPORT)
-                await life.run()
-        finally:
-            answering.cancel()
-            await asyncio.wait([answering])
 
+        async def prepare() -> None:
+            await database_reached(base.database, partial(service.migrate, base.database), base.health)
+            await stack.enter_async_context(service.built(base, life))
+            life.add("leases", base.leases.run, stage=Stage.SUPPORT)
 
-async def _migrated(service: ServiceProcess, base: Foundations) -> None:
-    """Make the tables or indexes. A server that is away or refuses us is waited for: `/readyz` and the log say why, nothing restarts."""
-    migrated, pause = asyncio.Event(), _WAIT_FIRST
-
-    async def started() -> str | None:
-        return None if migrated.is_set() else "waits for the database"
-
-    base.health.add_readiness("start", started)
-    while not migrated.is_set():
-        try:
-            await service.migrate(base.database)
-            migrated.set()
-        except ThreadlineError as error:
-            if isinstance(base.database, SqliteDatabase):
-                raise
-            _log.warning("waits for the database", error_class=type(error).__name__, reason=str(error))
-            await asyncio.sleep(pause)
-            pause = min(_WAIT_MOST, pause * 2)
+        life.add("ops", lambda: ops.serve(ops_app(base.health, base.metrics.registry)), stage=Stage.SUPPORT)
+        life.add("beat", beat.run, stage=Stage.SUPPORT)
+        life.add("outages", base.health.tell, stage=Stage.SUPPORT)
+        await life.run(prepare)

@@ -135,3 +135,57 @@ async def test_what_does_not_drain_in_time_is_broken_off() -> None:
     life.stop()
     await running
     assert broken == [True]
+
+
+async def test_what_is_prepared_holds_back_the_parts_that_need_it_and_no_other() -> None:
+    """Issue 5: who asks a process that waits for its database gets an answer."""
+    log: list[str] = []
+    life, there = Lifecycle(), asyncio.Event()
+    ops, worker = _Part("ops", log), _Part("worker", log)
+    life.add("ops", ops.run, stage=Stage.SUPPORT)
+
+    async def prepare() -> None:
+        await there.wait()
+        life.add("worker", worker.run)
+
+    running = asyncio.create_task(life.run(prepare))
+    await ops.running.wait()
+    assert not worker.running.is_set()
+    there.set()
+    await worker.running.wait()
+    life.stop()
+    await running
+    assert log == ["worker", "ops"]
+
+
+async def test_a_stop_while_it_prepares_is_a_stop() -> None:
+    log: list[str] = []
+    life, ops = Lifecycle(), _Part("ops", log)
+    life.add("ops", ops.run, stage=Stage.SUPPORT)
+    running = asyncio.create_task(life.run(asyncio.Event().wait))
+    await ops.running.wait()
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(running, 5)
+    assert log == ["ops"]
+
+
+async def test_a_part_that_dies_while_it_prepares_ends_the_process() -> None:
+    life = Lifecycle()
+
+    async def die() -> None:
+        raise KeyError
+
+    life.add("ops", die, stage=Stage.SUPPORT)
+    with pytest.raises(TaskDied, match="ops died of KeyError"):
+        await asyncio.wait_for(life.run(asyncio.Event().wait), 5)
+
+
+async def test_what_cannot_be_prepared_ends_the_process_with_its_line() -> None:
+    life, ops = Lifecycle(), _Part("ops", [])
+    life.add("ops", ops.run, stage=Stage.SUPPORT)
+
+    async def prepare() -> None:
+        raise ConfigurationError("no room for the tables")
+
+    with pytest.raises(ConfigurationError, match="no room"):
+        await asyncio.wait_for(life.run(prepare), 5)

@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import time
 
 import pytest
 import structlog
@@ -66,6 +67,32 @@ def test_the_level_holds_for_ours_and_others_are_quiet(lines) -> None:
     structlog.stdlib.get_logger("ingest_email.reading").info("shown")
     logging.getLogger("httpx").info("not shown")
     assert [line["event"] for line in lines()] == ["shown"]
+
+
+def test_a_warning_that_says_the_same_again_is_held_back_for_a_minute(lines) -> None:
+    """Issue 5: what is away for long shows as one line, not as a flood; what differs is never held back."""
+    log = structlog.stdlib.get_logger("threadline.bus")
+    for failures in range(5):
+        log.warning("the consumer is made anew", group="router", failures=failures)
+        logging.getLogger("aiokafka").error("Unable connect to %s", "node")
+    log.warning("the consumer is made anew", group="notifier", failures=1)
+    for _ in range(2):
+        log.info("entry stored", message_id="m_1")
+    assert [line["event"] for line in lines()] == [
+        "the consumer is made anew",
+        "Unable connect to %s",
+        "the consumer is made anew",
+        "entry stored",
+        "entry stored",
+    ]
+
+
+def test_it_is_written_again_after_the_minute(lines, monkeypatch) -> None:
+    log = logging.getLogger("aiokafka")
+    for when in (1000.0, 1059.0, 1061.0):
+        monkeypatch.setattr(time, "time", lambda when=when: when)
+        log.error("Unable connect to %s", "node")
+    assert len(lines()) == 2
 
 
 def test_the_console_form_is_for_people() -> None:

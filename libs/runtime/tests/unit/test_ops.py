@@ -1,9 +1,11 @@
 """`/livez`, `/readyz`, `/metrics`: who asks learns what is wrong."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
+import structlog
 from prometheus_client import CollectorRegistry
 from threadline_runtime.bus.port import DeadLetter, PartitionProgress, Position, Received
 from threadline_runtime.consumer_watch import WatchedConsumers
@@ -140,3 +142,27 @@ def test_other_names_are_declared(name: str) -> None:
     registry = CollectorRegistry()
     Metrics(registry)
     assert "threadline_" + name in {metric.name for metric in registry.collect()}
+
+
+async def test_what_goes_away_and_comes_back_is_one_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue 5: an outage is visible in the log, and its end, too."""
+    health, reason = Health(), [None, "Kafka cannot be read now", "no answer within 3 s", None]
+    said, asked_all = iter(reason), asyncio.Event()
+
+    async def bus() -> None:
+        text = next(said, "")
+        if text == "":
+            asked_all.set()
+        if text:
+            raise TransientError(text)
+
+    health.add_probe("bus", bus)
+    monkeypatch.setattr("threadline_runtime.health._TELL_SECONDS", 0)
+    with structlog.testing.capture_logs() as lines:
+        telling = asyncio.create_task(health.tell())
+        await asyncio.wait_for(asked_all.wait(), 5)
+        telling.cancel()
+    assert [(line["event"], line["check"], line.get("reason")) for line in lines] == [
+        ("not ready", "bus", "Kafka cannot be read now"),
+        ("ready again", "bus", None),
+    ]

@@ -45,6 +45,7 @@ from router.tally import MetricsTally
 
 __all__ = ["Router", "Surroundings", "build_router", "migrate", "policies_of"]
 
+_AGAIN_SECONDS = 2.0
 _log = structlog.stdlib.get_logger("threadline.router")
 
 
@@ -111,9 +112,9 @@ class Router:
     metrics: Metrics
 
     async def run(self) -> None:
-        """Consume, sweep and follow the timeline until cancelled; a cancel lets batches in hand end."""
-        await self.feed.start()
+        """Consume, sweep and follow the timeline until cancelled; a cancel lets batches in hand end. A bus that is away is waited for."""
         try:
+            await self._begin_feed()
             async with asyncio.TaskGroup() as group:
                 for subscription in self.consumers.all():
                     group.create_task(self.bus.consume(subscription), name=subscription.group)
@@ -122,6 +123,15 @@ class Router:
                 group.create_task(self._watch(), name="router-progress")
         finally:
             await self.feed.close()
+
+    async def _begin_feed(self) -> None:
+        """Before anything is changed, so that the streams miss nothing of it."""
+        while not self.feed.begun:
+            try:
+                await self.feed.start()
+            except TransientError as error:
+                _log.warning("waits for the bus", reason=str(error))
+                await asyncio.sleep(_AGAIN_SECONDS)
 
     async def serve(self, door: HttpServer) -> None:
         """Serve page and API; when asked to end, the streams are ended first, for they would never end by themselves."""

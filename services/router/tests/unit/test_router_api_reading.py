@@ -300,6 +300,14 @@ async def test_no_route_answers_another_brands_data(world: World) -> None:
         assert (await api.post(f"/v1/messages/{sent.message_id}/retry")).status_code == 404
 
 
+async def test_there_is_no_stream_before_the_bus_has_answered(world: World) -> None:
+    """Its place would be the beginning of the log: everything would be told again."""
+    secret = await world.key(Scope.READ)
+    async with client(world, secret) as api:
+        answer = await api.get("/v1/stream")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+
+
 async def test_openapi_describes_every_route_and_the_documents_need_nothing_from_elsewhere(world: World) -> None:
     async with client(world, None) as api:
         spec = (await api.get("/v1/openapi.json")).json()

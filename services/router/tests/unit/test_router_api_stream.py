@@ -24,7 +24,7 @@ from threadline_events.inbound import Part
 from threadline_events.timeline import AnyTimelineChange, parse_timeline_change
 from threadline_runtime.bus.port import Position, Received
 from threadline_runtime.bus.sqlite import SqliteBus
-from threadline_runtime.errors import PositionExpired
+from threadline_runtime.errors import PositionExpired, TransientError
 
 MINUTE = timedelta(minutes=1)
 Frame = tuple[str, str, dict[str, object]]
@@ -194,6 +194,27 @@ async def test_streams_are_ended_when_the_log_was_trimmed_before_the_feed(world:
         bus.gate.set()
         with pytest.raises(FeedLagged):
             await asyncio.wait_for(waiting, 10)
+
+
+async def test_a_bus_that_goes_away_while_the_feed_begins_anew_does_not_end_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue 5: whatever the bus does, the router goes on by itself."""
+    bus, told = Trimmed(world.bus), asyncio.Event()
+    feed = LiveFeed(bus, on_error=lambda _: told.set())  # type: ignore[arg-type]
+
+    async def away(_: Sequence[str]) -> tuple[Position, ...]:
+        raise TransientError("Kafka cannot be read now")
+
+    async with running(feed):
+        monkeypatch.setattr(bus, "end", away)
+        bus.gate.set()
+        await asyncio.wait_for(told.wait(), 10)
+        monkeypatch.undo()
+        ann = await world.contact("email:ann@x.example", "Ann")
+        await world.message(await world.strand(ann, "Lamp", "email", NOW), "after it", NOW)
+        async with asyncio.timeout(10):
+            async for record in feed.follow(Vector(topics.TIMELINE)):
+                if b"after it" in (record.value or b""):
+                    break
 
 
 async def test_a_conversation_stream_follows_what_joins_it(world: World) -> None:

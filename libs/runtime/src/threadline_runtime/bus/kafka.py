@@ -146,6 +146,10 @@ class KafkaBus:
         await self._positions.answers()
         await self._publisher.ready()
 
+    async def require_topics(self) -> None:
+        """Raise TransientError where a topic is missing that `migrate` makes."""
+        await self._positions.require(plan.name for plan in all_plans())
+
     async def trim(self) -> int:
         """Nothing: Kafka drops old records by itself, as `migrate` told it to."""
         return 0

@@ -3,6 +3,7 @@
 Every default that loses messages (platform facts, section 1) is overruled here. Not here: what the clients are used for.
 """
 
+import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,15 @@ from urllib.parse import urlsplit
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.conn import create_conn
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    AuthenticationMethodNotSupported,
+    IllegalSaslStateError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+)
 from faststream import AckPolicy
 from faststream._internal.basic_types import LoggerProto
 from faststream.kafka import KafkaBroker, KafkaMessage
@@ -35,6 +45,11 @@ _METADATA_MS = 60_000
 _BATCH_BYTES = 128 * 1024
 _FETCH_BYTES = 16 * 1024 * 1024
 _PARTITION_BYTES = 1024 * 1024
+_ASK_SECONDS = 2.0
+_REFUSALS = (
+    *(SaslAuthenticationFailed, AuthenticationFailedError, UnsupportedSaslMechanismError),
+    *(AuthenticationMethodNotSupported, IllegalSaslStateError),
+)
 # Our own watch notices a consumer that does nothing; the client's limit would throw out one that waits for a database.
 _NEVER_MS = 24 * 60 * 60 * 1000
 
@@ -92,6 +107,19 @@ class KafkaConnection:
     def admin(self) -> AIOKafkaAdminClient:
         """A client for topics, groups and the cluster itself."""
         return AIOKafkaAdminClient(**self._client())
+
+    async def refusal(self) -> str | None:
+        """Which server answers and refuses our login, in one line that says what to do; None where none does."""
+        for server in self.servers:
+            host, _, port = server.rpartition(":")
+            try:
+                async with asyncio.timeout(_ASK_SECONDS):
+                    (await create_conn(host, int(port), client_id=_CLIENT, **parse_security(self.security))).close()
+            except _REFUSALS as error:
+                return f"Kafka at {server} refuses the login ({type(error).__name__}): look at THREADLINE_BUS__SECURITY__*"
+            except (KafkaError, OSError, TimeoutError):
+                continue
+        return None
 
     def member(
         self,

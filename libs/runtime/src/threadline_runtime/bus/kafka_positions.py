@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from threadline_runtime.bus.kafka_connection import KafkaConnection
 from threadline_runtime.bus.kafka_errors import reaction
@@ -38,6 +38,11 @@ class KafkaPositions:
         """Whether the cluster answers."""
         async with self._asked() as (admin, _):
             await admin.describe_cluster()
+
+    async def require(self, topics: Iterable[str]) -> None:
+        """Raise TransientError where one of the topics is missing."""
+        async with self._asked() as (admin, _):
+            await _partitions(admin, list(topics))
 
     async def spans(self, topics: Sequence[str]) -> Mapping[TopicPartition, Span]:
         """First and next offset of each partition."""
@@ -92,8 +97,11 @@ class KafkaPositions:
         try:
             await admin.start()
             await consumer.start()
-        except BaseException:
+        except BaseException as error:
             await self._shut(admin, consumer)
+            # The client only logs why it was not let in.
+            if isinstance(error, KafkaConnectionError) and (refused := await self._connection.refusal()) is not None:
+                raise TransientError(refused) from error
             raise
         return admin, consumer
 
@@ -109,7 +117,7 @@ async def _partitions(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> list
     there = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
     missing = [topic for topic in topics if topic not in there]
     if missing:
-        raise TransientError(f"the topic {missing[0]} is missing in Kafka: make it with `python -m <service> migrate`")
+        raise TransientError(f"the topic {missing[0]} is missing in Kafka: make the topics with `python -m <service> migrate`")
     return [TopicPartition(topic, number) for topic in topics for number in range(there[topic])]
 
 

@@ -39,9 +39,9 @@ __all__ = ["KAFKA_VARIABLE", "Kafka", "KafkaBroker", "running_kafka"]
 class KafkaBroker:
     """One broker of a cluster that we started; `start` after `stop` or `kill` finds its data again."""
 
-    def __init__(self, number: int, folder: Path, ports: tuple[int, int, int], proxy: TcpProxy | None) -> None:
+    def __init__(self, number: int, folder: Path, ports: tuple[int, int, int, int], proxy: TcpProxy | None) -> None:
         self.number = number
-        self.port, self.controller_port, self.beyond_port = ports
+        self.port, self.controller_port, self.beyond_port, self.login_port = ports
         self.proxy = proxy
         self.folder = folder
         self._process = ServerProcess(
@@ -89,23 +89,24 @@ class KafkaBroker:
 
 
 class Kafka:
-    """A cluster of one broker or three. Use it as a context manager, or call `start` and `close`.
+    """A cluster of one broker or three. Use it as a context manager, or call `start` and `close`; `login` is let in at `login_url`.
 
     With `proxied` each broker has a second listener, told to clients as the port of its `proxy`; `proxied_url` leads there.
     """
 
     def __init__(self, brokers: int = 1, *, proxied: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="threadline-kafka-"))
-        ports = free_ports(3 * brokers)
+        ports = iter(free_ports(4 * brokers))
         self.brokers = tuple(
             KafkaBroker(
                 n + 1,
                 self.folder / f"broker-{n + 1}",
-                (ports[3 * n], ports[3 * n + 1], ports[3 * n + 2]),
-                TcpProxy(ports[3 * n + 2]) if proxied else None,
+                own := (next(ports), next(ports), next(ports), next(ports)),
+                TcpProxy(own[2]) if proxied else None,
             )
             for n in range(brokers)
         )
+        self.login = ("threadline", "only-for-tests")
         self._proxies = ExitStack()
         self.keep_logs = False
 
@@ -142,12 +143,24 @@ class Kafka:
         """The value of THREADLINE_BUS__URL for who is to reach it through the proxies."""
         return "kafka://" + ",".join(f"{LOOPBACK}:{proxy.port}" for proxy in self.proxies)
 
+    @property
+    def login_url(self) -> str:
+        """The same brokers where they ask for a login (SASL, mechanism PLAIN, no TLS)."""
+        return "kafka://" + ",".join(f"{LOOPBACK}:{broker.login_port}" for broker in self.brokers)
+
+    def change_login(self, user: str, password: str) -> None:
+        """Let in this login instead; every broker is restarted for it."""
+        self.login = (user, password)
+        for broker in self.brokers:
+            (broker.folder / "server.properties").write_text(_properties(broker, self.brokers, self.login))
+            broker.restart()
+
     def start(self) -> None:
         """Format and start every broker. Raises ServerNotReadyError with the end of the log."""
         for proxy in self.proxies:
             self._proxies.enter_context(proxy)
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-        formats = [_format(broker, self.brokers, cluster) for broker in self.brokers]
+        formats = [_format(broker, self.brokers, self.login, cluster) for broker in self.brokers]
         for process in formats:
             said, _ = process.communicate()
             if process.returncode:
@@ -179,17 +192,20 @@ def _java(folder: Path) -> list[str | Path]:
     return ["java", *_JVM, f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}", "-cp", f"{kafka_jars()}/*"]
 
 
-def _format(broker: KafkaBroker, brokers: tuple[KafkaBroker, ...], cluster: str) -> subprocess.Popen[bytes]:
+def _format(broker: KafkaBroker, brokers: tuple[KafkaBroker, ...], login: tuple[str, str], cluster: str) -> subprocess.Popen[bytes]:
     broker.folder.mkdir()
-    (broker.folder / "server.properties").write_text(_properties(broker, brokers))
+    (broker.folder / "server.properties").write_text(_properties(broker, brokers, login))
     (broker.folder / "log4j2.properties").write_text(_LOG4J)
     command = [*_java(broker.folder), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", broker.folder / "server.properties"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # noqa: S603 - the command is ours
 
 
-def _properties(broker: KafkaBroker, brokers: tuple[KafkaBroker, ...]) -> str:
+def _properties(broker: KafkaBroker, brokers: tuple[KafkaBroker, ...], login: tuple[str, str]) -> str:
+    user, password = login
+    plain = "org.apache.kafka.common.security.plain.PlainLoginModule"
     copies = len(brokers)
-    listeners, told = f"PLAINTEXT://{broker.address},CONTROLLER://{LOOPBACK}:{broker.controller_port}", f"PLAINTEXT://{broker.address}"
+    told = f"PLAINTEXT://{broker.address},LOGIN://{LOOPBACK}:{broker.login_port}"
+    listeners = f"{told},CONTROLLER://{LOOPBACK}:{broker.controller_port}"
     if broker.proxy is not None:
         listeners += f",PROXIED://{LOOPBACK}:{broker.beyond_port}"
         told += f",PROXIED://{LOOPBACK}:{broker.proxy.port}"
@@ -199,7 +215,9 @@ def _properties(broker: KafkaBroker, brokers: tuple[KafkaBroker, ...]) -> str:
         "controller.quorum.voters": ",".join(f"{each.number}@{LOOPBACK}:{each.controller_port}" for each in brokers),
         "listeners": listeners,
         "advertised.listeners": told,
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,LOGIN:SASL_PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listener.name.login.sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.login.plain.sasl.jaas.config": f'{plain} required user_{user}="{password}";',
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
         "log.dirs": broker.folder / "data",

@@ -35,11 +35,32 @@ _JARS = Jars(
 _PROGRAM = """import de.bwaldvogel.mongo.MongoServer;
 import de.bwaldvogel.mongo.MongoVersion;
 import de.bwaldvogel.mongo.backend.h2.H2Backend;
+import de.bwaldvogel.mongo.bson.BinData;
+import de.bwaldvogel.mongo.bson.Document;
+import de.bwaldvogel.mongo.exception.MongoServerError;
+import de.bwaldvogel.mongo.wire.message.MongoMessage;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 
 public class Server {
     public static void main(String[] arguments) {
-        H2Backend backend = new H2Backend(arguments[1]);
+        Path login = Path.of(arguments[2]);
+        H2Backend backend = new H2Backend(arguments[1]) {
+            public Document handleMessage(MongoMessage message) {
+                Document asked = message.getDocument();
+                if (!asked.containsKey("saslStart")) {
+                    return super.handleMessage(message);
+                }
+                Object told = asked.get("payload");
+                if (!Arrays.equals(told instanceof BinData data ? data.getData() : (byte[]) told, right(login))) {
+                    throw new MongoServerError(18, "AuthenticationFailed", "Authentication failed.");
+                }
+                return new Document("ok", 1).append("conversationId", 1).append("done", true).append("payload", new byte[0]);
+            }
+        };
         backend.version(new MongoVersion() {
             public List<Integer> getVersionArray() { return List.of(5, 0, 0); }
             public String toVersionString() { return "5.0.0"; }
@@ -48,6 +69,14 @@ public class Server {
         MongoServer server = new MongoServer(backend);
         Runtime.getRuntime().addShutdownHook(new Thread(server::shutdownNow));
         server.bind("127.0.0.1", Integer.parseInt(arguments[0]));
+    }
+
+    private static byte[] right(Path login) {
+        try {
+            return Files.readAllBytes(login);
+        } catch (IOException missing) {
+            return null;
+        }
     }
 }
 """
@@ -79,9 +108,11 @@ class MongoServer:
         self.folder = Path(tempfile.mkdtemp(prefix="threadline-mongodb-"))
         self.port = free_port()
         self.keep_log = False
+        self._login = self.folder / "login"
         program = self.folder / "Server.java"
         program.write_text(_PROGRAM)
         command: list[str | Path] = ["java", *_JVM, "-cp", f"{_JARS.folder()}/*", program, str(self.port), self.folder / "data.h2"]
+        command.append(self._login)
         self._process = ServerProcess(command, self.folder / "mongodb.log")
 
     def __enter__(self) -> MongoServer:
@@ -101,6 +132,14 @@ class MongoServer:
     def url(self) -> str:
         """Where clients reach it; `database_url` puts a database's name into it."""
         return f"mongodb://{LOOPBACK}:{self.port}"
+
+    def url_for(self, user: str, password: str) -> str:
+        """Where a client reaches it that brings a login, which is refused unless `let_in` was told the same. Who brings none is let in."""
+        return f"mongodb://{user}:{password}@{LOOPBACK}:{self.port}/?authMechanism=PLAIN&authSource=$external"
+
+    def let_in(self, user: str, password: str) -> None:
+        """From now on this login is right, and no other."""
+        self._login.write_bytes(f"\0{user}\0{password}".encode())
 
     @property
     def running(self) -> bool:

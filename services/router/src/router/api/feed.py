@@ -48,7 +48,13 @@ class LiveFeed:
         self._first = 0
         self._end = Vector(topics.TIMELINE)
         self._news = asyncio.Condition()
+        self._begun = False
         self._closed = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether the bus has said where the topic ends: before, there is no place to stream from."""
+        return self._begun
 
     @property
     def end(self) -> Vector:
@@ -58,19 +64,24 @@ class LiveFeed:
     async def start(self) -> None:
         """Note where the topic ends now; changes from here on are live."""
         self._end = Vector.of(topics.TIMELINE, await self._bus.end([topics.TIMELINE]))
+        self._begun = True
 
     async def run(self) -> None:
         """Follow the topic until cancelled; a broken bus is tried again, nothing is skipped."""
         while True:
             try:
-                async for records in self._bus.tail([topics.TIMELINE], self._end.positions()):
-                    await self._take(records)
-            except PositionExpired:
-                await self._begin_anew()
+                await self._follow_bus()
             except Exception as error:
                 if self._on_error is not None:
                     self._on_error(error)
             await asyncio.sleep(1)
+
+    async def _follow_bus(self) -> None:
+        try:
+            async for records in self._bus.tail([topics.TIMELINE], self._end.positions()):
+                await self._take(records)
+        except PositionExpired:
+            await self._begin_anew()
 
     async def _begin_anew(self) -> None:
         """The log was trimmed before this feed: every reader must come back with its own position, and will be told to read again."""

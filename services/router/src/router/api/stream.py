@@ -178,6 +178,8 @@ async def get_stream(
         conversation_id, strands = conversation.conversation_id, frozenset(one.strand_id for one in conversation.strands)
     if brand is not None and not key.sees(brand):
         raise not_found("brand")
+    if not parts.feed.begun:
+        raise TransientError("the bus has not answered yet")
     streams: Streams = request.app.state.streams
     streams.admit(key)
     wanted = Filter(key, brand=brand, conversation_id=conversation_id, strands=strands)
