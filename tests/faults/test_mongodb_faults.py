@@ -31,7 +31,7 @@ def server() -> Iterator[MongoServer]:
 
 @pytest.fixture
 def up(tmp_path: Path, mail_world: MailWorld, fake_smtp: FakeSmtp, server: MongoServer) -> Iterator[Standalone]:
-    configuration = configured(tmp_path, mail_world, fake_smtp)
+    configuration = configured(tmp_path, mail_world, fake_smtp.port)
     with Standalone(tmp_path / "data", configuration, env={"THREADLINE_DATABASE__URL": database_url(server.url, "threadline")}) as running:
         yield running
 

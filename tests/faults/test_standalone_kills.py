@@ -65,7 +65,7 @@ def place(request: pytest.FixtureRequest, mail_world: MailWorld, certificates: C
 
 @pytest.fixture
 def up(tmp_path: Path, mail_world: MailWorld, fake_smtp: FakeSmtp, place: Place) -> Iterator[Standalone]:
-    running = Standalone(tmp_path / "data", configured(tmp_path, mail_world, fake_smtp), env=place.env)
+    running = Standalone(tmp_path / "data", configured(tmp_path, mail_world, fake_smtp.port), env=place.env)
     if SEEDED:
         running.program = [sys.executable, str(ROOT / "tests" / "faults" / "seeded.py"), SEEDED]
     with running:
@@ -154,6 +154,7 @@ def test_killed_at_every_named_place(up: Standalone, place: Place, mail_world: M
             kill_at(up, AFTER[name], place.patience)
         if not kill_at(up, name, place.patience):
             missed.append(name)
+        print(".!"[name in missed], end="", flush=True)
     hit = f"{len(chosen) - len(missed)} of {len(chosen)} places hit on {place.adapters}"
     books = finish(up, load, fake_smtp, f"{hit}, never reached: {missed or 'none'}")
 
@@ -167,7 +168,7 @@ def test_killed_before_the_starting_point_is_known(
     tmp_path: Path, place: Place, mail_world: MailWorld, fake_smtp: FakeSmtp, name: str
 ) -> None:
     """P1: the first start of a mailbox loses nothing, wherever it dies."""
-    up = Standalone(tmp_path / "data", configured(tmp_path, mail_world, fake_smtp), env=place.env)
+    up = Standalone(tmp_path / "data", configured(tmp_path, mail_world, fake_smtp.port), env=place.env)
     load = Load(up, mail_world.dovecot, fake_smtp, seed=SEED)
     load.write_once(20)
 

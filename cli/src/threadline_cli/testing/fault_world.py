@@ -28,9 +28,9 @@ __all__ = ["Servers", "World", "Worlds", "configured", "fleet_world", "servers",
 D = TypeVar("D", bound=Deployment)
 
 
-def configured(folder: Path, mail: MailWorld, sink: FakeSmtp) -> Path:
+def configured(folder: Path, mail: MailWorld, smtp_port: int) -> Path:
     """The accounts: three mailboxes of two brands in Dovecot, replies to the scripted SMTP server."""
-    relay = {"smtp": {"host": sink.host, "port": sink.port, "tls": "none"}}
+    relay = {"smtp": {"host": LOOPBACK, "port": smtp_port, "tls": "none"}}
     accounts = [
         MailAccount("acme-support", "acme", SUPPORT, **relay),
         MailAccount("acme-sales", "acme", SALES, **relay),
@@ -41,18 +41,14 @@ def configured(folder: Path, mail: MailWorld, sink: FakeSmtp) -> Path:
 
 @dataclass(frozen=True)
 class Servers:
-    """What Threadline stands on. `to_database` and the proxies of `kafka` are the ways that can be cut."""
+    """What Threadline stands on. `to_database`, `to_sink` and the proxies of `kafka` are the ways that can be cut."""
 
     kafka: Kafka
     mongodb: MongoServer
     to_database: TcpProxy
     mail: MailWorld
     sink: FakeSmtp
-
-    @property
-    def proxies(self) -> tuple[TcpProxy, ...]:
-        """Every way there."""
-        return (*self.kafka.proxies, self.to_database)
+    to_sink: TcpProxy
 
     @property
     def direct(self) -> dict[str, str]:
@@ -78,8 +74,9 @@ def servers(mail: MailWorld, certificates: Certificates, *, brokers: int = 1) ->
         running_mongodb() as mongodb,
         TcpProxy(mongodb.port) as to_database,
         FakeSmtp(certificates) as sink,
+        TcpProxy(sink.port) as to_sink,
     ):
-        yield Servers(kafka, mongodb, to_database, mail, sink)
+        yield Servers(kafka, mongodb, to_database, mail, sink, to_sink)
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ def _world(found: Servers, up: D) -> World[D]:
 @contextmanager
 def up_world(folder: Path, found: Servers) -> Iterator[World[Standalone]]:
     """`threadline up`, which reaches its servers by the proxies."""
-    configuration = configured(folder, found.mail, found.sink)
+    configuration = configured(folder, found.mail, found.to_sink.port)
     with Standalone(folder / "data", configuration, env=found.proxied) as up:
         yield _world(found, up)
 
@@ -106,7 +103,7 @@ def up_world(folder: Path, found: Servers) -> Iterator[World[Standalone]]:
 @contextmanager
 def fleet_world(folder: Path, found: Servers) -> Iterator[World[Fleet]]:
     """Two of each service, of which the first reach their servers by the proxies, the second directly."""
-    configuration = configured(folder, found.mail, found.sink)
+    configuration = configured(folder, found.mail, found.to_sink.port)
     site = Site(folder, configuration, found.direct["THREADLINE_BUS__URL"], found.direct["THREADLINE_DATABASE__URL"])
     with Fleet(site, of_first=found.proxied) as up:
         yield _world(found, up)

@@ -68,11 +68,13 @@ class History:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def customer_mail(author: str, to: str, token: str, *, answers: str | None = None, message_id: str | None = None) -> bytes:
+def customer_mail(
+    author: str, to: str, token: str, *, answers: str | None = None, message_id: str | None = None, written: datetime | None = None
+) -> bytes:
     """A customer's mail with the token in its text."""
     made = EmailMessage()
     made["From"], made["To"], made["Subject"] = author, to, f"Question {token[:6]}"
-    made["Date"] = format_datetime(localtime())
+    made["Date"] = format_datetime(written or localtime())
     made["Message-ID"] = f"<{message_id or token}@client.test>"
     if answers:
         made["In-Reply-To"] = made["References"] = f"<{answers}>"
@@ -175,6 +177,32 @@ class Load:
                 self._dovecot.append_many(box, mails)
         with self.history.lock:
             self.history.mails += sent
+
+    def write_backwards(self, count: int) -> None:
+        """A thread of mails that each answer the one before, hours apart, which arrive newest first."""
+        author = self._random.choice(self._customers)
+        mails: list[tuple[str, bytes]] = []
+        for number in range(count):
+            token = self._token()
+            answers = f"{mails[-1][0]}@client.test" if mails else None
+            written = localtime() - timedelta(hours=count - number)
+            mails.append((token, customer_mail(author, SUPPORT, token, answers=answers, written=written)))
+        for token, mail in reversed(mails):
+            self._dovecot.append_many(SUPPORT, [mail])
+            with self.history.lock:
+                self.history.mails.append(SentMail(token, author, (SUPPORT,)))
+
+    def poison(self, each: int) -> None:
+        """So many unreadable records on each consumed topic."""
+        with self._oddly:
+            self._odd.poison(each)
+            with self.history.lock:
+                self.history.poisoned = self._odd.poisoned
+
+    def repeat_the_bus(self) -> int:
+        """Everything good that lies on the bus once more, in any order; how many."""
+        with self._oddly:
+            return self._odd.again()
 
     def _work(self) -> None:
         actions = {

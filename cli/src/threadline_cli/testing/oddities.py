@@ -18,7 +18,30 @@ from threadline_runtime.opening import open_bus
 
 __all__ = ["Oddities"]
 
-_POISON = (b"", b"\xff\xfe", b"{", b'{"kind": "message.received"}', b"[" * 5000, b"null", b'"\x00"', b"NaN")
+_POISON = (
+    b"",
+    None,
+    b"\xff\xfe",
+    b"{",
+    b'{"kind": "message.received"}',
+    b'{"kind": "message.received", "specversion": "99.0"}',
+    b"[" * 5000,
+    b"null",
+    b"NaN",
+    b'{"occurred_at": NaN}',
+    b'"\x00"',
+    b'{"text": "\\u0000"}',
+    b"\x28\xb5\x2f\xfd not really zstd",
+    b"x" * 900_000,
+)
+_HEADERS: tuple[tuple[tuple[str, bytes | None], ...], ...] = (
+    (("ce_id", b"\xff"), ("odd", None)),
+    (),
+    (("content-type", b"text/html"), ("ce_specversion", b"99.0")),
+    (("ce_intakeid", b"i_" + b"a" * 26), ("ce_intakeindex", b"-1"), ("ce_intakecount", b"many")),
+)
+CONSUMED = (topics.INBOUND, topics.COMMANDS, topics.INTAKES, topics.OUTBOUND, topics.DELIVERIES)
+"""The topics that somebody works off."""
 
 
 class Oddities:
@@ -30,10 +53,13 @@ class Oddities:
         self._number = 0
         self.poisoned = 0
 
-    def poison(self) -> None:
-        """A record on each consumed topic that cannot be read."""
-        chosen = (topics.INBOUND, topics.COMMANDS, topics.INTAKES, topics.OUTBOUND, topics.DELIVERIES)
-        records = [RawRecord(topic, b"key", self._random.choice(_POISON), (("ce_id", b"\xff"), ("odd", None))) for topic in chosen]
+    def poison(self, each: int = 1) -> None:
+        """So many records on each consumed topic that cannot be read."""
+        records = [
+            RawRecord(topic, b"key" + bytes([number % 12]), self._random.choice(_POISON), self._random.choice(_HEADERS))
+            for topic in CONSUMED
+            for number in range(each)
+        ]
         asyncio.run(self._publish_raw(records))
         self.poisoned += len(records)
 
@@ -74,6 +100,20 @@ class Oddities:
         posted = DeskPosted(desk_id="desk", reference=reference, conversation_id=conversation_id)
         asyncio.run(self._publish([command_record(note)]))
         asyncio.run(self._publish([delivery_record(posted)]))
+
+    def again(self) -> int:
+        """Everything good that lies on the consumed topics once more, in any order, as a broker's or a producer's repeat; how many."""
+        return asyncio.run(self._publish_again())
+
+    async def _publish_again(self) -> int:
+        bus = await open_bus(self._bus_url, version="test")
+        try:
+            found = [record for topic in CONSUMED async for record in bus.read(topic) if record.value not in _POISON]
+            self._random.shuffle(found)
+            await bus.publish_raw([RawRecord(each.position.topic, each.key, each.value, each.raw_headers) for each in found])
+        finally:
+            await bus.close()
+        return len(found)
 
     async def _publish(self, records: list[Record]) -> None:
         bus = await open_bus(self._bus_url, version="test")

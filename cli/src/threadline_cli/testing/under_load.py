@@ -40,7 +40,7 @@ class UnderLoad(Generic[D]):
         self._recoveries: list[float] = []
 
     @contextmanager
-    def load(self, pause: float = 0.1) -> Iterator[Load]:
+    def load(self, pause: float = 0.25) -> Iterator[Load]:
         """Customers and agents at work while the context lasts."""
         load = Load(self.up, self.dovecot, self.sink, seed=self.dice.getrandbits(32), pause=pause, history=self.history)
         load.start()

@@ -1,18 +1,19 @@
-"""What tests on Kafka share: topics made afresh, and a pace in which a rebalance takes a fraction of a second.
+"""What tests on Kafka share: topics made afresh, groups set back, and a pace in which a rebalance takes a fraction of a second.
 
 Not here: starting Kafka (`kafka`).
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from threadline_runtime.bus.kafka_connection import KafkaConnection, KafkaPace, read_servers
 from threadline_runtime.bus.kafka_topics import TopicPlan, migrate_topics
 
-__all__ = ["QUICK", "admin_of", "make_afresh", "remove_topics"]
+__all__ = ["QUICK", "admin_of", "make_afresh", "remove_topics", "rewind"]
 
 QUICK = KafkaPace(session_ms=6_000, heartbeat_ms=100, rebalance_ms=10_000, drain_seconds=8.0, request_seconds=10.0, poll_ms=5)
 _GONE_PAUSE = 0.02
@@ -43,3 +44,18 @@ async def make_afresh(url: str, plans: Sequence[TopicPlan]) -> None:
     await remove_topics(url, {plan.name for plan in plans})
     async with admin_of(url) as admin, asyncio.timeout(30):
         await migrate_topics(admin, plans)
+
+
+async def rewind(url: str, groups: Mapping[str, str]) -> None:
+    """Set each topic's group back to the earliest record; nobody may be in the groups."""
+    for topic, group in groups.items():
+        consumer = AIOKafkaConsumer(bootstrap_servers=list(read_servers(url)), group_id=group, enable_auto_commit=False)
+        await consumer.start()
+        try:
+            async with admin_of(url) as admin:
+                (found,) = await admin.describe_topics([topic])
+            parts = [TopicPartition(topic, part["partition"]) for part in found["partitions"]]
+            consumer.assign(parts)
+            await consumer.commit(dict(await consumer.beginning_offsets(parts)))
+        finally:
+            await consumer.stop()
