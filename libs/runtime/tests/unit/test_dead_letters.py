@@ -8,7 +8,7 @@ import pytest
 from threadline_runtime.bus.dead_letter_notes import SqliteDeadLetterNotes
 from threadline_runtime.bus.dead_letter_record import dead_letter_record
 from threadline_runtime.bus.dead_letters import DeadLetters, Letter, read_reference, spell_reference
-from threadline_runtime.bus.port import DeadLetter, Message, Position, RawRecord, Subscription
+from threadline_runtime.bus.port import DeadLetter, Message, Position, RawRecord, SetAside, Subscription
 from threadline_runtime.bus.sqlite import SqliteBus
 from threadline_runtime.errors import PermanentError
 from threadline_runtime.sqlite import MEMORY, SqliteDatabase
@@ -117,3 +117,26 @@ async def test_references_are_what_list_shows(letters: DeadLetters) -> None:
             read_reference(text)
     with pytest.raises(PermanentError, match=r"no dead letter threadline\.inbound\.v1/3/17"):
         await letters.find(place)
+
+
+async def test_a_flood_of_poison_is_set_aside_batch_by_batch(bus: SqliteBus) -> None:
+    """P8: else each unreadable record would cost as much as a whole batch of good ones."""
+    told: list[int] = []
+
+    async def hook(aside: Sequence[SetAside]) -> None:
+        told.append(len(aside))
+
+    async def handle(_: Sequence[Message[str]]) -> None:
+        return None
+
+    await bus.publish_raw([RawRecord(_TOPIC, b"k", b"good" if n % 2 else b"\xff", ()) for n in range(100)])
+    task = asyncio.create_task(bus.consume(Subscription((_TOPIC,), "g", decode, handle, hook)))
+
+    async def passed() -> bool:
+        return (await bus.progress("g", [_TOPIC]))[0].committed == 100
+
+    await eventually(passed)
+    await drain(task)
+    assert told == [50]
+    dead = [r async for r in bus.read(_TOPIC + ".dlq")]
+    assert [int(r.headers["dlq_offset"]) for r in dead] == list(range(0, 100, 2))

@@ -5,13 +5,14 @@ Not here: handling (journal, pipeline, commands, amending).
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from threadline_events import topics
 from threadline_events.commands import AnyCommand, parse_command
 from threadline_events.deliveries import AnyDelivery, DeskPosted, parse_delivery
 from threadline_events.inbound import InboundEvent
-from threadline_runtime.bus.port import DeadLetter, Message, Received, Subscription
+from threadline_runtime.bus.port import Message, Received, SetAside, Subscription
 from threadline_runtime.failpoints import failpoint
 
 from router.amending import Amending, waiting_delivery
@@ -33,6 +34,8 @@ GROUPS = {
 }
 """Topic to the group that works it off."""
 _BATCH = 200
+# A foreign record may claim any number; one that no store can hold would make its outcome fail for ever.
+_INDEX_DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,8 @@ class Consumers:
         """To be consumed each on its own."""
         return (
             self._subscription(topics.INTAKES, read_intake, self.journal.handle),
-            self._subscription(topics.INBOUND, _read_event, self.pipeline.handle, self._on_dead_letter),
-            self._subscription(topics.COMMANDS, _read_command, self.commands.handle, self._on_dead_letter),
+            self._subscription(topics.INBOUND, _read_event, self.pipeline.handle, self._on_dead_letters),
+            self._subscription(topics.COMMANDS, _read_command, self.commands.handle, self._on_dead_letters),
             self._subscription(topics.DELIVERIES, _read_delivery, self._on_deliveries),
         )
 
@@ -60,14 +63,14 @@ class Consumers:
         topic: str,
         decode: Callable[[Received], Any],
         handle: Callable[[Sequence[Message[Any]]], Awaitable[None]],
-        on_dead_letter: Callable[[Received, DeadLetter], Awaitable[None]] | None = None,
+        on_dead_letters: Callable[[Sequence[SetAside]], Awaitable[None]] | None = None,
     ) -> Subscription[Any]:
         return Subscription(
             topics=(topic,),
             group=GROUPS[topic],
             decode=decode,
             handle=handle,
-            on_dead_letter=on_dead_letter,
+            on_dead_letters=on_dead_letters,
             max_records=_BATCH,
             probes=tuple(self.probes),
         )
@@ -82,14 +85,20 @@ class Consumers:
             if isinstance(message.body, DeskPosted):
                 await self.commands.posted(message.body.desk_id, message.body.reference, message.body.conversation_id)
 
-    async def _on_dead_letter(self, dead: Received, letter: DeadLetter) -> None:
+    async def _on_dead_letters(self, aside: Sequence[SetAside]) -> None:
         """Even a record that cannot be read is accounted for, by its headers."""
-        made = _intake_in(dead)
-        if made is not None:
-            named = {n: _header(dead, n) for n in ("ce_id", "ce_account", "ce_channel")}
-            at = self.parts.clock()
-            event, account, channel = named["ce_id"], named["ce_account"], named["ce_channel"]
-            await record(self.parts, [Outcome(made, event, account, channel, "dead-lettered", letter.error_class, at)])
+        at = self.parts.clock()
+        outcomes = [found for each in aside if (found := _dead_lettered(each, at)) is not None]
+        if outcomes:
+            await record(self.parts, outcomes)
+
+
+def _dead_lettered(each: SetAside, at: datetime) -> Outcome | None:
+    made = _intake_in(each.record)
+    if made is None:
+        return None
+    event, account, channel = (_header(each.record, name) for name in ("ce_id", "ce_account", "ce_channel"))
+    return Outcome(made, event, account, channel, "dead-lettered", each.letter.error_class, at)
 
 
 def _header(dead: Received, name: str) -> str:
@@ -99,7 +108,8 @@ def _header(dead: Received, name: str) -> str:
 def _intake_in(dead: Received) -> IntakeRef | None:
     index = _header(dead, "ce_intakeindex")
     intake = _header(dead, "ce_intakeid")
-    return IntakeRef(intake_id=intake, index=int(index)) if intake and index.isdecimal() else None
+    countable = index.isdecimal() and len(index) <= _INDEX_DIGITS
+    return IntakeRef(intake_id=intake, index=int(index)) if intake and countable else None
 
 
 def _read_event(received: Received) -> InboundEvent:

@@ -13,6 +13,7 @@ from threadline_events import topics
 from threadline_events.intakes import Intake
 from threadline_events.records import inbound_record, intake_record
 from threadline_runtime.blobs.files import FileBlobs
+from threadline_runtime.bus.port import RawRecord
 from threadline_runtime.bus.sqlite import SqliteBus
 from threadline_runtime.configuration.configuration import load_configuration
 from threadline_runtime.metrics import Metrics
@@ -119,6 +120,19 @@ async def test_an_event_that_cannot_be_read_is_a_dead_letter_with_an_outcome(rou
     assert sum(n for name, n in account.outcomes.items() if name.startswith("dead-lettered")) == 1
     dead = [r async for r in router.bus.read(topics.dead_letter_topic(topics.INBOUND))]
     assert [d.value for d in dead] == [b"{not json"]
+
+
+@pytest.mark.parametrize("index", [b"9" * 5000, b"9" * 30, b"-1", b"\xff", "²".encode(), b"1_0", b""])
+async def test_no_header_of_an_unreadable_record_holds_up_the_rest(router, index):
+    """P8: what a foreign record claims about its intake is believed only where a store can hold it."""
+    headers = (("ce_intakeid", b"i_foreign"), ("ce_intakeindex", index), ("ce_account", b"\xff\x00"))
+    await router.bus.publish_raw([RawRecord(topics.INBOUND, b"k", b"{", headers)])
+    await publish(router, fresh("m1"))
+    async with asyncio.timeout(20):
+        await passed(router)
+
+    assert (await router.audit.run(NOW)).accounts[0].outcomes["stored"] == 1
+    assert len([r async for r in router.bus.read(topics.dead_letter_topic(topics.INBOUND))]) == 1
 
 
 async def test_a_lost_event_is_missing_once_it_can_no_longer_be_on_its_way(router):

@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 
 from threadline_events.records import Record
 
-__all__ = ["Bus", "DeadLetter", "Message", "PartitionProgress", "Position", "RawRecord", "Received", "Subscription"]
+__all__ = ["Bus", "DeadLetter", "Message", "PartitionProgress", "Position", "RawRecord", "Received", "SetAside", "Subscription"]
 
 T = TypeVar("T")
 
@@ -63,6 +63,14 @@ class DeadLetter:
     attempts: int
 
 
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A record whose dead letter is durable, and why it was set aside."""
+
+    record: Received
+    letter: DeadLetter
+
+
 @dataclass(frozen=True)
 class Subscription(Generic[T]):
     """A consumer of topics in a group.
@@ -70,7 +78,7 @@ class Subscription(Generic[T]):
     `decode` reads one record; whatever it raises sends the record to the dead letters at once.
     `handle` gets a batch (order kept within a partition) and returns when every effect of it is durable; only then offsets are committed.
     The same batch, or a part of it, may come again, also at the same time on another consumer.
-    `on_dead_letter` is awaited after the dead letter is durable and before the commit; it is repeated until it succeeds.
+    `on_dead_letters` is awaited after the dead letters of a batch are durable and before the commit; it is repeated until it succeeds.
     `probes` ask the dependencies of `handle` whether they answer (they raise if not): only then is a record to blame for an unknown error.
     """
 
@@ -78,7 +86,7 @@ class Subscription(Generic[T]):
     group: str
     decode: Callable[[Received], T]
     handle: Callable[[Sequence[Message[T]]], Awaitable[None]]
-    on_dead_letter: Callable[[Received, DeadLetter], Awaitable[None]] | None = None
+    on_dead_letters: Callable[[Sequence[SetAside]], Awaitable[None]] | None = None
     max_records: int = 500
     probes: tuple[Callable[[], Awaitable[None]], ...] = ()
     service: str = "threadline"

@@ -13,7 +13,7 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 from threadline_runtime.bus.dead_letter_record import dead_letter_record, describe
-from threadline_runtime.bus.port import DeadLetter, Message, RawRecord, Received, Subscription
+from threadline_runtime.bus.port import DeadLetter, Message, RawRecord, Received, SetAside, Subscription
 from threadline_runtime.errors import ConfigurationError, PermanentError, TransientError
 from threadline_runtime.failpoints import failpoint
 
@@ -133,17 +133,23 @@ class Processor(Generic[T]):
         Raises Stopped when asked to stop while waiting, ConfigurationError when the operator must act; the rest is then not committed.
         """
         started = self._around.monotonic()
-        items = [await self._decoded(record) for record in records]
-        await self._run(items)
+        await self._run(await self._decoded(records))
         self._around.watch.batch_done(self._subscription.group, len(records), self._around.monotonic() - started)
 
-    async def _decoded(self, record: Received) -> _Item[T]:
-        try:
-            return _Item(record, Message(record, self._subscription.decode(record)))
-        except Exception as error:
-            now = self._around.now()
-            await self._set_aside(record, _Trouble(error, now, now))
-            return _Item(record, None)
+    async def _decoded(self, records: Sequence[Received]) -> Sequence[_Item[T]]:
+        """What each record says; those that cannot be read are set aside together, so that a flood of them costs little."""
+        items: list[_Item[T]] = []
+        unreadable: list[tuple[Received, _Trouble]] = []
+        for record in records:
+            try:
+                items.append(_Item(record, Message(record, self._subscription.decode(record))))
+            except Exception as error:
+                now = self._around.now()
+                unreadable.append((record, _Trouble(error, now, now)))
+                items.append(_Item(record, None))
+        if unreadable:
+            await self._set_aside(unreadable)
+        return items
 
     async def _run(self, items: Sequence[_Item[T]]) -> None:
         """Handle a part of a batch: again and again while a dependency is down, in halves when a record may be to blame."""
@@ -189,7 +195,7 @@ class Processor(Generic[T]):
             if failure is None:
                 return
             await self._note(trouble, failure)
-        await self._set_aside(message.record, trouble)
+        await self._set_aside([(message.record, trouble)])
 
     async def _note(self, trouble: _Trouble, failure: Exception) -> None:
         """Count a failure; a transient one says nothing against the record."""
@@ -218,29 +224,35 @@ class Processor(Generic[T]):
             await self._back_off(failures, trouble.error)
         trouble.this_round = 1
 
-    async def _set_aside(self, record: Received, trouble: _Trouble) -> None:
-        """Publish the dead letter, then tell the consumer; each until it succeeds, for a lost letter is a lost message."""
-        subscription = self._subscription
-        letter = DeadLetter(type(trouble.error).__name__, describe(trouble.error), trouble.attempts)
-        dead = dead_letter_record(
+    async def _set_aside(self, troubles: Sequence[tuple[Received, _Trouble]]) -> None:
+        """Publish the dead letters, then tell the consumer; each until it succeeds, for a lost letter is a lost message."""
+        dead = [self._dead(record, trouble) for record, trouble in troubles]
+        aside = [SetAside(record, _why(trouble)) for record, trouble in troubles]
+        await failpoint("bus.before_dead_letter")
+        await self._insist(lambda: self._publish(dead))
+        await failpoint("bus.after_dead_letter")
+        hook = self._subscription.on_dead_letters
+        if hook is not None:
+            await self._insist(lambda: hook(aside))
+        for (record, trouble), each in zip(troubles, aside, strict=True):
+            self._tell(record, trouble, each.letter)
+
+    def _dead(self, record: Received, trouble: _Trouble) -> RawRecord:
+        return dead_letter_record(
             record,
-            letter,
-            group=subscription.group,
-            service=subscription.service,
+            _why(trouble),
+            group=self._subscription.group,
+            service=self._subscription.service,
             version=self._around.version,
             first_at=trouble.first_at,
             last_at=trouble.last_at,
         )
-        await failpoint("bus.before_dead_letter")
-        await self._insist(lambda: self._publish([dead]))
-        await failpoint("bus.after_dead_letter")
-        hook = subscription.on_dead_letter
-        if hook is not None:
-            await self._insist(lambda: hook(record, letter))
+
+    def _tell(self, record: Received, trouble: _Trouble, letter: DeadLetter) -> None:
         place = record.position
         _log.warning(
             "record set aside",
-            group=subscription.group,
+            group=self._subscription.group,
             topic=place.topic,
             partition=place.partition,
             offset=place.offset,
@@ -248,7 +260,7 @@ class Processor(Generic[T]):
             where=_where(trouble.error),
             attempts=letter.attempts,
         )
-        self._around.watch.dead_lettered(subscription.group, record, letter)
+        self._around.watch.dead_lettered(self._subscription.group, record, letter)
 
     async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
         """Repeat a step that must not be left out, whatever it raises."""
@@ -276,6 +288,10 @@ class Processor(Generic[T]):
             await asyncio.wait_for(self._stopping.wait(), seconds)
         if self._stopping.is_set():
             raise Stopped
+
+
+def _why(trouble: _Trouble) -> DeadLetter:
+    return DeadLetter(type(trouble.error).__name__, describe(trouble.error), trouble.attempts)
 
 
 def _where(error: BaseException) -> str:

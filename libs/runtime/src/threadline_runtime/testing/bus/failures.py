@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from threadline_events.topics import dead_letter_topic
 
 from threadline_runtime.bus.dead_letter_record import original_headers, original_position
-from threadline_runtime.bus.port import Bus, DeadLetter, Message, RawRecord, Received
+from threadline_runtime.bus.port import Bus, Message, RawRecord, SetAside
 from threadline_runtime.errors import PermanentError, TransientError
 from threadline_runtime.testing.bus.rig import TOPIC, BusRig, Seen, record
 
@@ -52,17 +52,18 @@ class FailureSuite(BusRig):
 
     async def test_what_cannot_be_decoded_is_set_aside_and_the_partition_moves_on(self, bus: Bus) -> None:
         """P8: poison never blocks; the dead letter is the original, with the reason behind its headers."""
-        seen, told = Seen(), []
+        seen = Seen()
+        told: list[tuple[bytes | None, str, bool]] = []
         headers: tuple[tuple[str, bytes | None], ...] = (("ce_id", b"\xff"), ("dlq_topic", b"forged"), ("n", None))
 
-        async def hook(received: Received, letter: DeadLetter) -> None:
-            letters = await self.all_of(bus, dead_letter_topic(TOPIC))
-            told.append((received.value, letter.error_class, len(letters)))
+        async def hook(aside: Sequence[SetAside]) -> None:
+            durable = {letter.value for letter in await self.all_of(bus, dead_letter_topic(TOPIC))}
+            told.extend((each.record.value, each.letter.error_class, each.record.value in durable) for each in aside)
 
         await bus.publish([record("a", "1")])
         await bus.publish_raw([RawRecord(TOPIC, b"a", b"\xff\xfe", headers), RawRecord(TOPIC, b"a", None, headers)])
         await bus.publish([record("a", "2")])
-        async with self.consuming(bus, seen.handle, on_dead_letter=hook):
+        async with self.consuming(bus, seen.handle, on_dead_letters=hook):
             await seen.until_all("1", "2")
             await self.until_committed(bus)
         letters = await self.all_of(bus, dead_letter_topic(TOPIC))
@@ -73,7 +74,7 @@ class FailureSuite(BusRig):
         assert (place.topic, place.offset) == (TOPIC, 1)
         assert letters[0].headers["dlq_group"] == b"group"
         assert letters[0].headers["dlq_error_class"] == b"UnicodeDecodeError"
-        assert told == [(b"\xff\xfe", "UnicodeDecodeError", 1), (None, "ValueError", 2)]
+        assert told == [(b"\xff\xfe", "UnicodeDecodeError", True), (None, "ValueError", True)]
 
     async def test_poison_within_a_batch_is_isolated(self, bus: Bus) -> None:
         """P8: one record that can never succeed is set aside at once, its neighbours pass in order."""
@@ -142,14 +143,14 @@ class FailureSuite(BusRig):
         """P3: a dead letter without its recorded outcome would be a missing event."""
         calls = 0
 
-        async def hook(_: Received, __: DeadLetter) -> None:
+        async def hook(_: Sequence[SetAside]) -> None:
             nonlocal calls
             calls += 1
             if calls < 4:
                 raise OSError("the database does not answer")
 
         await bus.publish_raw([RawRecord(TOPIC, b"a", b"\xff")])
-        async with self.consuming(bus, Seen().handle, on_dead_letter=hook):
+        async with self.consuming(bus, Seen().handle, on_dead_letters=hook):
             await self.until_committed(bus)
         assert calls == 4
         assert len(await self.all_of(bus, dead_letter_topic(TOPIC))) == 1

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest_asyncio
 from threadline_events.records import Record
 
-from threadline_runtime.bus.port import Bus, DeadLetter, Message, Received, Subscription
+from threadline_runtime.bus.port import Bus, Message, Received, SetAside, Subscription
 from threadline_runtime.bus.processing import RetryPolicy
 
 __all__ = ["FAST", "OTHER", "PATIENCE", "TOPIC", "BusRig", "Seen", "decode", "drain", "eventually", "record"]
@@ -111,11 +111,11 @@ class BusRig(ABC):
         topics: tuple[str, ...] = (TOPIC,),
         group: str = "group",
         max_records: int = 500,
-        on_dead_letter: Callable[[Received, DeadLetter], Awaitable[None]] | None = None,
+        on_dead_letters: Callable[[Sequence[SetAside]], Awaitable[None]] | None = None,
         probes: tuple[Callable[[], Awaitable[None]], ...] = (),
     ) -> AsyncIterator["asyncio.Task[None]"]:
         """A consumer that runs while the block does, and then is drained."""
-        subscription = Subscription(topics, group, decode, handle, on_dead_letter, max_records, probes)
+        subscription = Subscription(topics, group, decode, handle, on_dead_letters, max_records, probes)
         task = asyncio.create_task(bus.consume(subscription))
         try:
             yield task
