@@ -8,7 +8,6 @@ import contextlib
 import os
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import ingest_email.app as ingest
@@ -33,8 +32,6 @@ from threadline_cli.foundations import DataFolder
 __all__ = ["Doors", "Services", "compose", "prepare", "refuse_unknown_channels"]
 
 _TRIM_EVERY_SECONDS = 3600.0
-_AUDIT_EVERY_SECONDS = 600.0
-_AUDITED = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +131,6 @@ def _schedule(base: Foundations, services: Services, doors: Doors) -> None:
     life.add("router", services.router.run, stage=Stage.WORK)
     life.add("notifier", services.notifier.run, stage=Stage.WORK, restart=True)
     life.add("trim", lambda: _trim(base), stage=Stage.SUPPORT, restart=True)
-    life.add("audit", lambda: _audit(base, services.router), stage=Stage.SUPPORT, restart=True)
     life.add("leases", base.leases.run, stage=Stage.SUPPORT)
 
 
@@ -144,13 +140,3 @@ async def _trim(base: Foundations) -> None:
         with contextlib.suppress(TransientError):  # the bus is watched by its own probe; the next round trims what this one could not
             await base.bus.trim()
         await asyncio.sleep(_TRIM_EVERY_SECONDS)
-
-
-async def _audit(base: Foundations, router: Router) -> None:
-    """Show what went missing of the last day; `threadline audit` reaches back further."""
-    while True:
-        await asyncio.sleep(_AUDIT_EVERY_SECONDS)
-        with contextlib.suppress(TransientError):  # a store that is away is shown by readiness, not as a loss
-            now = datetime.now(UTC)
-            report = await router.audit.run(now, since=now - _AUDITED)
-            base.metrics.audit_missing.set(report.missing)

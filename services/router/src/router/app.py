@@ -39,6 +39,7 @@ from router.linking import Linking
 from router.outbox import Outbox
 from router.parts import Parts
 from router.pipeline import Pipeline
+from router.self_check import SelfCheck
 from router.stores import migrate, stores_of
 from router.sweeper import Sweeper
 from router.tally import MetricsTally
@@ -106,6 +107,7 @@ class Router:
     outbox: Outbox
     sweeper: Sweeper
     audit: Audit
+    self_check: SelfCheck
     keys: KeyStore
     feed: LiveFeed
     web: FastAPI
@@ -119,6 +121,7 @@ class Router:
                 for subscription in self.consumers.all():
                     group.create_task(self.bus.consume(subscription), name=subscription.group)
                 group.create_task(self.sweeper.run(), name="router-sweeper")
+                group.create_task(self.self_check.run(), name="router-self-check")
                 group.create_task(self.feed.run(), name="router-feed")
                 group.create_task(self._watch(), name="router-progress")
         finally:
@@ -191,6 +194,7 @@ def build_router(around: Surroundings) -> Router:
         randomness=around.randomness,
     )
     probes = (around.bus.probe, around.database.probe)
+    audit = Audit(journal, timeline, around.bus, GROUPS)
     return Router(
         bus=around.bus,
         parts=parts,
@@ -199,7 +203,8 @@ def build_router(around: Surroundings) -> Router:
         pipeline=pipeline,
         outbox=outbox,
         sweeper=Sweeper(parts, outbox),
-        audit=Audit(journal, timeline, around.bus, GROUPS),
+        audit=audit,
+        self_check=SelfCheck(audit, around.metrics, _now),
         keys=stores.keys,
         feed=feed,
         web=create_app(api),

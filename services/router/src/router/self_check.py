@@ -1,0 +1,55 @@
+"""The router's own look into its books: every hour it audits the last day, shows what is missing as a metric and names it in the log.
+
+Any number of routers may look at once. Not here: the counting (`audit`), and looking further back (`threadline audit`).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+import structlog
+from threadline_runtime.errors import TransientError
+from threadline_runtime.metrics import Metrics
+
+from router.audit import Audit, AuditReport
+
+__all__ = ["SelfCheck"]
+
+_REACH = timedelta(days=1)
+_EVERY_SECONDS = 3600.0
+_AGAIN_SECONDS = 60.0
+_log = structlog.stdlib.get_logger("threadline.router")
+
+
+class SelfCheck:
+    """Looks now and then."""
+
+    def __init__(
+        self, audit: Audit, metrics: Metrics, now: Callable[[], datetime], *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        self._audit = audit
+        self._metrics = metrics
+        self._now = now
+        self._sleep = sleep
+
+    async def run(self) -> None:
+        """Look until cancelled; while something is away the last answer stands, for that is no loss."""
+        while True:
+            try:
+                await self.look()
+            except TransientError as error:
+                _log.warning("the books cannot be read now", error_class=type(error).__name__)
+                await self._sleep(_AGAIN_SECONDS)
+            else:
+                await self._sleep(_EVERY_SECONDS)
+
+    async def look(self) -> AuditReport:
+        """Audit once."""
+        now = self._now()
+        report = await self._audit.run(now, since=now - _REACH)
+        self._metrics.audit_missing.set(report.missing)
+        for each in report.accounts:
+            if each.missing or each.unjournalled:
+                numbers = {"missing": each.missing, "unjournalled": each.unjournalled}
+                _log.error("the books do not balance: `threadline audit` tells more", account=each.account_id, lost=each.lost, **numbers)
+        return report
