@@ -57,11 +57,11 @@ class Health:
         return result
 
     async def tell(self) -> None:
-        """Log which of the things we probe have gone or come back, one line each, until cancelled."""
+        """Log which of the things we probe have gone, why, and which have come back, until cancelled; nothing while nothing changes."""
         while True:
             for name, before in list(self._probed.items()):  # others may be added while we ask
                 now = await _asked(self._ready[name])
-                if now is not None and before is None:
+                if now is not None and now != before:
                     _log.warning("not ready", check=name, reason=now)
                 if now is None and before is not None:
                     _log.info("ready again", check=name)

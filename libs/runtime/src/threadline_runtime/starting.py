@@ -22,7 +22,12 @@ _log = structlog.stdlib.get_logger("threadline.process")
 
 async def database_reached(database: OpenDatabase, step: Callable[[], Awaitable[None]], health: Health) -> None:
     """Do what needs the database (make its tables). A file that cannot be used raises at once: somebody here can help."""
-    await _reached("the database", step, health, elsewhere=not isinstance(database, SqliteDatabase))
+
+    async def probed() -> None:
+        await database.probe()  # a service may have nothing to make there and be refused all the same
+        await step()
+
+    await _reached("the database", probed, health, elsewhere=not isinstance(database, SqliteDatabase))
 
 
 async def bus_reached(bus: OpenBus, step: Callable[[], Awaitable[None]], health: Health) -> None:

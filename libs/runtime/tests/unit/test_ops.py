@@ -146,7 +146,7 @@ def test_other_names_are_declared(name: str) -> None:
 
 async def test_what_goes_away_and_comes_back_is_one_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
     """Issue 5: an outage is visible in the log, and its end, too."""
-    health, reason = Health(), [None, "Kafka cannot be read now", "no answer within 3 s", None]
+    health, reason = Health(), [None, "Kafka cannot be read now", "Kafka cannot be read now", "no answer within 3 s", None]
     said, asked_all = iter(reason), asyncio.Event()
 
     async def bus() -> None:
@@ -164,5 +164,6 @@ async def test_what_goes_away_and_comes_back_is_one_line_each(monkeypatch: pytes
         telling.cancel()
     assert [(line["event"], line["check"], line.get("reason")) for line in lines] == [
         ("not ready", "bus", "Kafka cannot be read now"),
+        ("not ready", "bus", "no answer within 3 s"),
         ("ready again", "bus", None),
     ]

@@ -58,7 +58,7 @@ public class Server {
                 if (!Arrays.equals(told instanceof BinData data ? data.getData() : (byte[]) told, right(login))) {
                     throw new MongoServerError(18, "AuthenticationFailed", "Authentication failed.");
                 }
-                return new Document("ok", 1).append("conversationId", 1).append("done", true).append("payload", new byte[0]);
+                return new Document("ok", 1).append("conversationId", 1).append("done", true).append("payload", new BinData(new byte[0]));
             }
         };
         backend.version(new MongoVersion() {
