@@ -34,6 +34,7 @@ lint: $(READY) ## check style, import direction, generated files, the layout of 
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/lint-imports
 	@$(PYTHON) -m threadline_events.schemas --check
+	@$(PYTHON) tools/asyncapi.py --check
 	@$(PYTHON) tools/check_tree.py
 	@$(PYTHON) tools/check_deploy.py
 
@@ -69,6 +70,7 @@ up: $(READY) ## run every service in one process on SQLite in ./data
 
 generate: $(READY) ## write the generated files again
 	@$(PYTHON) -m threadline_events.schemas
+	@$(PYTHON) tools/asyncapi.py
 
 check: lint type test ## what must pass before a commit is pushed
 
