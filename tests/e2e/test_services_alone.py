@@ -16,7 +16,7 @@ from threadline_runtime.testing.kafka import running_kafka
 from threadline_runtime.testing.mail_world import ANN, SUPPORT, MailWorld
 from threadline_runtime.testing.mongodb import database_url, running_mongodb
 
-pytestmark = [pytest.mark.e2e, pytest.mark.integration]
+pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(300)]
 # What a dead process held in a database that others use is free once nobody has seen it move for 20 s.
 UNTIL_LEASES_ARE_FREE = 60.0
 
