@@ -7,6 +7,7 @@ Not here: faults, and the check at the end (`conservation`).
 import contextlib
 import random
 import threading
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime, localtime
 
 import httpx
+from threadline_runtime.errors import TransientError
 from threadline_runtime.testing.dovecot import Dovecot
 from threadline_runtime.testing.fake_smtp import FakeSmtp, Fate, Step
 from threadline_runtime.testing.mail_world import OTHER_BRAND, SALES, SUPPORT
@@ -27,7 +29,9 @@ __all__ = ["AcceptedReply", "History", "Load", "SentMail", "bounce_of", "custome
 _BRAND_OF = {SUPPORT: "acme", SALES: "acme", OTHER_BRAND: "globex"}
 _MAILBOXES = {(SUPPORT,): 6, (SALES,): 1, (OTHER_BRAND,): 1, (SUPPORT, SALES): 2, (SUPPORT, OTHER_BRAND): 1}
 """Where a mail goes, and how often."""
-_TIRED = (httpx.TransportError,)
+_TIRED = (httpx.TransportError, TransientError)
+"""A server that is away: an agent tries again, or something else."""
+_RECOUNT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +151,16 @@ class Load:
             raise self._failure
         if any(hand.is_alive() for hand in self._hands):
             raise TimeoutError("the load did not come to its end")
+        self._be_sure()
         return self.history
+
+    def _be_sure(self) -> None:
+        """Count the poison anew where a bus that was away left it open."""
+        deadline = time.monotonic() + _RECOUNT_SECONDS
+        while self._odd.unsure and time.monotonic() < deadline:
+            with contextlib.suppress(TransientError):
+                self._odd.recount()
+        self.history.poisoned = self._odd.poisoned
 
     def _token(self) -> str:
         return f"{self._random.getrandbits(80):020x}"
@@ -196,8 +209,6 @@ class Load:
         """So many unreadable records on each consumed topic."""
         with self._oddly:
             self._odd.poison(each)
-            with self.history.lock:
-                self.history.poisoned = self._odd.poisoned
 
     def repeat_the_bus(self) -> int:
         """Everything good that lies on the bus once more, in any order; how many."""
@@ -295,8 +306,6 @@ class Load:
             self._odd.identified(self._random.choice(self._customers))
             if conversation is not None:
                 self._odd.desk_note(str(conversation["conversation_id"]), str(conversation["brand"]))
-            with self.history.lock:
-                self.history.poisoned = self._odd.poisoned
 
     def resolve(self) -> None:
         """Resolve a conversation as it was read; it may answer that the customer wrote meanwhile."""

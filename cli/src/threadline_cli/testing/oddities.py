@@ -14,9 +14,10 @@ from threadline_events.evidence import Evidence
 from threadline_events.inbound import Author, Connector, InboundEvent, Participant
 from threadline_events.records import Record, command_record, delivery_record, inbound_record
 from threadline_runtime.bus.port import RawRecord
+from threadline_runtime.errors import TransientError
 from threadline_runtime.opening import open_bus
 
-__all__ = ["Oddities"]
+__all__ = ["Oddities", "unreadable"]
 
 _POISON = (
     b"",
@@ -40,8 +41,15 @@ _HEADERS: tuple[tuple[tuple[str, bytes | None], ...], ...] = (
     (("content-type", b"text/html"), ("ce_specversion", b"99.0")),
     (("ce_intakeid", b"i_" + b"a" * 26), ("ce_intakeindex", b"-1"), ("ce_intakecount", b"many")),
 )
+_LARGEST_SHARE = 0.002
 CONSUMED = (topics.INBOUND, topics.COMMANDS, topics.INTAKES, topics.OUTBOUND, topics.DELIVERIES)
 """The topics that somebody works off."""
+
+
+def unreadable(topic: str, dice: random.Random, number: bytes) -> RawRecord:
+    """A record that cannot be read, of a random kind; `number` is a header that tells it from the others. The largest kind is rare."""
+    value = _POISON[-1] if dice.random() < _LARGEST_SHARE else dice.choice(_POISON[:-1])
+    return RawRecord(topic, b"key" + number, value, (*dice.choice(_HEADERS), ("number", number)))
 
 
 class Oddities:
@@ -52,6 +60,8 @@ class Oddities:
         self._random = random.Random(seed)  # noqa: S311 - a load, not a secret
         self._number = 0
         self.poisoned = 0
+        self.unsure = False
+        """Whether a bus that was away may or may not have taken some of the poison."""
 
     def poison(self, each: int = 1) -> None:
         """So many records on each consumed topic that cannot be read."""
@@ -60,8 +70,24 @@ class Oddities:
             for topic in CONSUMED
             for number in range(each)
         ]
-        asyncio.run(self._publish_raw(records))
+        try:
+            asyncio.run(self._publish_raw(records))
+        except TransientError:
+            self.unsure = True
+            raise
         self.poisoned += len(records)
+
+    def recount(self) -> None:
+        """Count the poison as it lies on the bus. Raises TransientError while that is away."""
+        self.poisoned = asyncio.run(self._lying_there())
+        self.unsure = False
+
+    async def _lying_there(self) -> int:
+        bus = await open_bus(self._bus_url, version="test")
+        try:
+            return len([record for topic in CONSUMED async for record in bus.read(topic) if record.value in _POISON])
+        finally:
+            await bus.close()
 
     def identified(self, customer: str) -> None:
         """A platform says that a phone and a mail address are one person's."""

@@ -56,11 +56,11 @@ class UnderLoad(Generic[D]):
         """Measure how long it takes from now until nothing lags. Raises TimeoutError after `RECOVERY_SECONDS`."""
         self._recoveries.append(seconds_to_catch_up(self.up.bus_url, RECOVERY_SECONDS))
 
-    def balance(self, what: str) -> Books:
-        """Wait for rest, print the counts, and fail where the books do not balance."""
+    def balance(self, what: str, within: float = _SETTLE_SECONDS) -> Books:
+        """Wait for rest at most so many seconds, print the counts, and fail where the books do not balance."""
         self.spoiled = True
         self.up.wait_until_up()
-        books = settle(self.up, self.history, self.sink, within=_SETTLE_SECONDS)
+        books = settle(self.up, self.history, self.sink, within)
         recovered = f"; zero lag again after {', '.join(f'{each:.1f}' for each in self._recoveries)} s" if self._recoveries else ""
         commands = f"; refused {self.history.refused}, commands {len(self.history.commands)}, bounces {self.history.bounces}"
         print(f"\n{what} (seed {SEED}): {books}{commands}{recovered}")  # noqa: T201 - the counts are what a fault test is run for

@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from threadline_runtime.bus.kafka_connection import KafkaConnection, KafkaPace, read_servers
 from threadline_runtime.bus.kafka_topics import TopicPlan, migrate_topics
 
-__all__ = ["QUICK", "admin_of", "make_afresh", "remove_topics", "rewind"]
+__all__ = ["QUICK", "admin_of", "coordinator_of", "make_afresh", "remove_topics", "rewind"]
 
 QUICK = KafkaPace(session_ms=6_000, heartbeat_ms=100, rebalance_ms=10_000, drain_seconds=8.0, request_seconds=10.0, poll_ms=5)
 _GONE_PAUSE = 0.02
@@ -44,6 +44,12 @@ async def make_afresh(url: str, plans: Sequence[TopicPlan]) -> None:
     await remove_topics(url, {plan.name for plan in plans})
     async with admin_of(url) as admin, asyncio.timeout(30):
         await migrate_topics(admin, plans)
+
+
+async def coordinator_of(url: str, group: str) -> int:
+    """The number of the broker that leads the group now."""
+    async with admin_of(url) as admin:
+        return int(await admin.find_coordinator(group))
 
 
 async def rewind(url: str, groups: Mapping[str, str]) -> None:
