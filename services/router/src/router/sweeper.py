@@ -77,10 +77,13 @@ class Sweeper:
             await derive(self._parts, ids)
 
     async def _waiting(self) -> None:
-        """After thirty days without a target: ignored."""
+        """After thirty days without a target: ignored. What a dead worker left waiting after another had made the change is only let go."""
         at = self._parts.clock()
         waiting = await self._parts.outcomes.waiting_since(at - _WAITED, _AT_ONCE)
-        rows = [Outcome(w.made, w.event_id, w.account_id, w.channel, "ignored", "no_target", at) for w in waiting if w.made is not None]
+        named = [(w, w.made) for w in waiting if w.made is not None]
+        told = await self._parts.outcomes.outcomes(made for _, made in named) if named else {}
+        open_ = [(w, made) for w, made in named if made not in told or told[made].outcome in {"waiting", "dead-lettered"}]
+        rows = [Outcome(made, w.event_id, w.account_id, w.channel, "ignored", "no_target", at) for w, made in open_]
         if rows:
             await record(self._parts, rows)
             await failpoint("router.sweeper.after_outcomes")

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from threadline_events import ids, topics
 from threadline_events.commands import AnyCommand, Command, parse_command
@@ -319,6 +319,13 @@ class World:
         tables = ("contacts", "edges", "outbox", "strands", "summaries", "entries", "entry_names", "outcomes", "waiting")
         stored = {t: sorted(map(repr, self._sql(f"SELECT * FROM router_{t}"))) for t in tables}  # noqa: S608 - constants only
         return stored | {"published": {k: repr(v) for k, v in self.published.items()}, "outbound": sorted(self.outbound)}
+
+    def changed_since(self, before: Mapping[str, Any]) -> list[str]:
+        """What a replay changed. A change that a dead worker left waiting after another had made it may go: nothing else then differs."""
+        after = self.snapshot()
+        gone = set(before["waiting"]) - set(cast("list[str]", after["waiting"]))
+        kept = dict(before) | {"waiting": [row for row in before["waiting"] if row not in gone]}
+        return [name for name in kept if kept[name] != after[name]]
 
     def _require(self, holds: bool, otherwise: str) -> None:
         if not holds:

@@ -171,8 +171,7 @@ class Watched:
         for rec in sorted(self.world.recs):
             finish(self.world.consume([self.world.recs[rec]]))
         finish(self.world.sweep())
-        after = self.world.snapshot()
-        changed = [name for name in before if before[name] != after[name]]
+        changed = self.world.changed_since(before)
         if changed:
             self.world.violations.append(f"replay changed {changed}")
 
