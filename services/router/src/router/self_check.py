@@ -11,7 +11,7 @@ import structlog
 from threadline_runtime.errors import TransientError
 from threadline_runtime.metrics import Metrics
 
-from router.audit import Audit, AuditReport
+from router.audit import AccountAudit, Audit, AuditReport
 
 __all__ = ["SelfCheck"]
 
@@ -49,7 +49,15 @@ class SelfCheck:
         report = await self._audit.run(now, since=now - _REACH)
         self._metrics.audit_missing.set(report.missing)
         for each in report.accounts:
-            if each.missing or each.unjournalled:
-                numbers = {"missing": each.missing, "unjournalled": each.unjournalled}
-                _log.error("the books do not balance: `threadline audit` tells more", account=each.account_id, lost=each.lost, **numbers)
+            _tell(each)
         return report
+
+
+def _tell(account: AccountAudit) -> None:
+    if account.missing:
+        _log.error("events have no outcome: `threadline audit` tells more", account=account.account_id, count=account.missing)
+    if account.unjournalled:
+        _log.error("no intake explains some entries: `threadline audit` tells more", account=account.account_id, count=account.unjournalled)
+    for lost in account.lost:
+        intake, _, index = lost.rpartition("/")
+        _log.error("an event is missing", account=account.account_id, intake_id=intake, intake_index=index)

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client import CollectorRegistry
 from router.app import Surroundings, build_router, migrate
+from router.audit import AuditReport
 from router.consuming import GROUPS
+from router.self_check import SelfCheck
 from router.testing.desk import mail
 from threadline_events import topics
 from threadline_events.intakes import Intake
@@ -16,6 +18,7 @@ from threadline_runtime.blobs.files import FileBlobs
 from threadline_runtime.bus.port import RawRecord
 from threadline_runtime.bus.sqlite import SqliteBus
 from threadline_runtime.configuration.configuration import load_configuration
+from threadline_runtime.errors import TransientError
 from threadline_runtime.metrics import Metrics
 from threadline_runtime.signing import SigningKeys
 from threadline_runtime.sqlite import SqliteDatabase
@@ -143,6 +146,34 @@ async def test_a_lost_event_is_missing_once_it_can_no_longer_be_on_its_way(route
     (late,) = (await router.audit.run(NOW)).accounts
     assert (early.pending, early.missing) == (1, 0)
     assert (late.pending, late.missing, late.lost) == (0, 1, ["i_lost/0"])
+
+
+async def test_the_router_shows_by_itself_what_is_lost(router):
+    """P3: also where nobody asks."""
+    await router.bus.publish([intake_record(taken(fresh("lost")))])
+    await passed(router)
+    await router.self_check.look()
+
+    assert router.metrics.registry.get_sample_value("threadline_audit_missing") == 1
+
+
+async def test_a_look_that_fails_is_repeated_soon_and_is_no_loss(router):
+    """P8: a bus that is away for a moment ends no router, and is not shown as a loss."""
+    pauses: list[float] = []
+    answers = iter([TransientError("the bus is away"), None, asyncio.CancelledError()])
+
+    class Books:
+        async def run(self, now, *, since):
+            if (error := next(answers)) is not None:
+                raise error
+            return AuditReport(())
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    with pytest.raises(asyncio.CancelledError):
+        await SelfCheck(Books(), router.metrics, lambda: NOW, sleep=sleep).run()
+    assert pauses == [60.0, 3600.0]
 
 
 async def test_an_event_that_no_journalled_intake_explains_fails_the_audit(router):
