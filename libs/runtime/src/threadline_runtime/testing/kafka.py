@@ -196,7 +196,9 @@ def _format(broker: KafkaBroker, brokers: tuple[KafkaBroker, ...], login: tuple[
     broker.folder.mkdir()
     (broker.folder / "server.properties").write_text(_properties(broker, brokers, login))
     (broker.folder / "log4j2.properties").write_text(_LOG4J)
-    command = [*_java(broker.folder), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", broker.folder / "server.properties"]
+    # One in 64 ids begins with a dash, and would be read as an option if it stood by itself.
+    named = f"--cluster-id={cluster}"
+    command = [*_java(broker.folder), "kafka.tools.StorageTool", "format", named, "-c", broker.folder / "server.properties"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # noqa: S603 - the command is ours
 
 

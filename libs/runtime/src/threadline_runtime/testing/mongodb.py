@@ -1,7 +1,8 @@
 """A server on loopback that speaks MongoDB's protocol (mongo-java-server), with a durable file that is thrown away at the end.
 
-It stands in for MongoDB where no `mongod` can be had. It has no sessions, transactions, change streams and partial indexes, uses an
-index only where it is unique and the filter names exactly its keys, and loses its last second on `kill -9`: so it is ended by SIGTERM.
+It stands in for MongoDB where no `mongod` can be had. It has no sessions, transactions, change streams and partial indexes, and loses its
+last second on `kill -9`: so it is ended by SIGTERM. A filter that names an `_id` beside other fields is looked up by it, as on any MongoDB;
+apart from that it uses an index only where it is unique and the filter names exactly its keys, and else reads the whole collection.
 THREADLINE_TEST_MONGODB_URI names a real cluster to be used instead.
 """
 
@@ -32,9 +33,14 @@ _JARS = Jars(
     ),
 )
 # By itself it says that it is a MongoDB 3.6, which PyMongo no longer talks to.
-_PROGRAM = """import de.bwaldvogel.mongo.MongoServer;
+_PROGRAM = """import de.bwaldvogel.mongo.MongoCollection;
+import de.bwaldvogel.mongo.MongoDatabase;
+import de.bwaldvogel.mongo.MongoServer;
 import de.bwaldvogel.mongo.MongoVersion;
+import de.bwaldvogel.mongo.backend.Index;
+import de.bwaldvogel.mongo.backend.IndexKey;
 import de.bwaldvogel.mongo.backend.h2.H2Backend;
+import de.bwaldvogel.mongo.backend.h2.H2Database;
 import de.bwaldvogel.mongo.bson.BinData;
 import de.bwaldvogel.mongo.bson.Document;
 import de.bwaldvogel.mongo.exception.MongoServerError;
@@ -49,6 +55,15 @@ public class Server {
     public static void main(String[] arguments) {
         Path login = Path.of(arguments[2]);
         H2Backend backend = new H2Backend(arguments[1]) {
+            protected MongoDatabase openOrCreateDatabase(String name) {
+                return new H2Database(name, getMvStore(), getCursorRegistry()) {
+                    protected Index<Object> openOrCreateUniqueIndex(String of, String index, List<IndexKey> keys, boolean sparse) {
+                        Index<Object> made = super.openOrCreateUniqueIndex(of, index, keys, sparse);
+                        return keys.size() == 1 && keys.get(0).getKey().equals("_id") ? new ById(made) : made;
+                    }
+                };
+            }
+
             public Document handleMessage(MongoMessage message) {
                 Document asked = message.getDocument();
                 if (!asked.containsKey("saslStart")) {
@@ -77,6 +92,33 @@ public class Server {
         } catch (IOException missing) {
             return null;
         }
+    }
+
+    /** By itself the server looks only those up by `_id` that ask for nothing else. What is found is held against the whole filter. */
+    private static class ById extends Index<Object> {
+        private final Index<Object> made;
+
+        ById(Index<Object> made) {
+            super(made.getName(), made.getKeys(), false);
+            this.made = made;
+        }
+
+        private static Document id(Document asked) { return new Document("_id", asked.get("_id")); }
+
+        public boolean canHandle(Document asked) { return asked.containsKey("_id") && made.canHandle(id(asked)); }
+        public Iterable<Object> getPositions(Document asked) { return made.getPositions(id(asked)); }
+        public Object getPosition(Document one) { return made.getPosition(one); }
+        public void checkAdd(Document one, MongoCollection<Object> in) { made.checkAdd(one, in); }
+        public void add(Document one, Object place, MongoCollection<Object> in) { made.add(one, place, in); }
+        public Object remove(Document one) { return made.remove(one); }
+        public void checkUpdate(Document old, Document one, MongoCollection<Object> in) { made.checkUpdate(old, one, in); }
+        public void updateInPlace(Document old, Document one, Object place, MongoCollection<Object> in) {
+            made.updateInPlace(old, one, place, in);
+        }
+        public long getCount() { return made.getCount(); }
+        public long getDataSize() { return made.getDataSize(); }
+        public boolean isUnique() { return made.isUnique(); }
+        public void drop() { made.drop(); }
     }
 }
 """
