@@ -130,11 +130,17 @@ def test_a_dead_letter_is_listed_shown_redriven_and_discarded(quiet: Standalone)
     assert threadline_here("dlq", "redrive", reference, *data).returncode == 0
     assert threadline_here("dlq", "redrive", reference, *data).returncode == 1
     again = quiet.until("the letter that came back", lambda: lines(threadline_here("dlq", "list", *data, "--json")) or None)
-    other = str(again[0]["reference"])
-    assert other != reference
+    second = str(again[0]["reference"])
+    assert (second != reference, again[0]["redrives"], again[0]["quarantined"]) == (True, 1, False)
+    whole = threadline_here("dlq", "redrive", "--topic", topics.INBOUND, "--rate", "100", *data, "--json")
+    assert lines(whole) == [{"reference": second, "done": "redriven"}]
+    assert threadline_here("dlq", "redrive", *data).returncode == 2
+    third = quiet.until("the letter that came back again", lambda: lines(threadline_here("dlq", "list", *data, "--json")) or None)
+    other = str(third[0]["reference"])
+    assert third[0]["redrives"] == 2
     assert threadline_here("dlq", "discard", other, *data).returncode == 0
     assert lines(threadline_here("dlq", "list", *data, "--json")) == []
-    assert len(lines(threadline_here("dlq", "list", "--all", *data, "--json"))) == 2
+    assert len(lines(threadline_here("dlq", "list", "--all", *data, "--json"))) == 3
     assert threadline_here("dlq", "show", "threadline.inbound.v1/0/99", *data).returncode == 1
 
 

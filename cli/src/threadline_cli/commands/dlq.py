@@ -25,6 +25,7 @@ __all__ = ["register"]
 
 _DATA = Path("data")
 _SHOWN_BYTES = 4096
+_INDEX_DIGITS = 9
 ReferenceArgument = Annotated[str, typer.Argument(metavar="REF", help="topic/partition/offset, as listed.", show_default=False)]
 
 
@@ -33,7 +34,11 @@ def register(app: typer.Typer) -> None:
     dlq = typer.Typer(help="Dead letters: list, show, redrive, discard.", no_args_is_help=True, rich_markup_mode="rich")
     dlq.command("list", epilog=example("threadline dlq list --topic threadline.inbound.v1"))(list_letters)
     dlq.command(epilog=example("threadline dlq show threadline.inbound.v1/3/1412"))(show)
-    dlq.command(epilog=example("threadline dlq redrive threadline.inbound.v1/3/1412"))(redrive)
+    dlq.command(
+        epilog=example(
+            "threadline dlq redrive threadline.inbound.v1/3/1412", "threadline dlq redrive --topic threadline.inbound.v1 --rate 20"
+        )
+    )(redrive)
     dlq.command(epilog=example("threadline dlq discard threadline.inbound.v1/3/1412"))(discard)
     app.add_typer(dlq, name="dlq")
 
@@ -45,8 +50,7 @@ def list_letters(
     as_json: JsonOption = False,
 ) -> None:
     """List what was set aside and not yet dealt with."""
-    if topic is not None and topic not in topics.ALL:
-        raise typer.BadParameter(f"no topic {topic!r}: there are {', '.join(topics.ALL)}", param_hint="--topic")
+    _refuse_unknown(topic)
     letters = asyncio.run(_list(data, (topic,) if topic else topics.ALL, settled=settled))
     if as_json:
         for letter in letters:
@@ -73,14 +77,32 @@ def show(reference: ReferenceArgument, data: DataOption = _DATA, as_json: JsonOp
         say(safe(_body(letter)))
 
 
-def redrive(reference: ReferenceArgument, data: DataOption = _DATA, as_json: JsonOption = False) -> None:
-    """Put a record back on its topic, as it was and under its own ids."""
-    _print_done(asyncio.run(_redrive(data, reference)), "redriven", as_json=as_json)
+def redrive(
+    reference: Annotated[str | None, typer.Argument(metavar="[REF]", help="topic/partition/offset, as listed.", show_default=False)] = None,
+    topic: Annotated[str | None, typer.Option(metavar="TOPIC", help="All that was set aside from this topic, but the quarantined.")] = None,
+    rate: Annotated[float, typer.Option(min=0.01, help="With --topic: at most so many a second.")] = 20.0,
+    force: Annotated[bool, typer.Option("--force", help="Also a record that came back after three redrives.")] = False,
+    data: DataOption = _DATA,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a record back on its topic, as it was and under its own ids; or all of a topic, at a pace that its consumers bear."""
+    if (reference is None) == (topic is None):
+        raise typer.BadParameter("write either a reference as `threadline dlq list` shows it, or --topic")
+    if topic is not None:
+        _refuse_unknown(topic)
+        asyncio.run(_redrive_topic(data, topic, 1.0 / rate, as_json=as_json))
+    elif reference is not None:
+        _print_done(asyncio.run(_redrive(data, reference, force=force)), "redriven", as_json=as_json)
 
 
 def discard(reference: ReferenceArgument, data: DataOption = _DATA, as_json: JsonOption = False) -> None:
     """Give a record up for good; the audit counts it as discarded."""
     _print_done(asyncio.run(_discard(data, reference)), "discarded", as_json=as_json)
+
+
+def _refuse_unknown(topic: str | None) -> None:
+    if topic is not None and topic not in topics.ALL:
+        raise typer.BadParameter(f"no topic {topic!r}: there are {', '.join(topics.ALL)}", param_hint="--topic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +139,16 @@ async def _find(data: Path, reference: str) -> tuple[Letter, ...]:
         return await desk.letters.find(read_reference(reference))
 
 
-async def _redrive(data: Path, reference: str) -> Letter:
+async def _redrive(data: Path, reference: str, *, force: bool) -> Letter:
     async with _desk(data) as desk:
-        return await desk.letters.redrive(read_reference(reference))
+        return await desk.letters.redrive(read_reference(reference), force=force)
+
+
+async def _redrive_topic(data: Path, topic: str, pause: float, *, as_json: bool) -> None:
+    async with _desk(data) as desk:
+        async for letter in desk.letters.redrive_topic(topic):
+            _print_done(letter, "redriven", as_json=as_json)
+            await asyncio.sleep(pause)
 
 
 async def _discard(data: Path, reference: str) -> Letter:
@@ -130,7 +159,7 @@ async def _discard(data: Path, reference: str) -> Letter:
 def _discarded(letter: Letter, at: datetime) -> Outcome | None:
     """The outcome of the event in the letter, by its headers; None where it belongs to no intake."""
     named = {name: _header(letter, name) for name in ("ce_intakeid", "ce_intakeindex", "ce_id", "ce_account", "ce_channel")}
-    if not named["ce_intakeid"] or not named["ce_intakeindex"].isdecimal():
+    if not named["ce_intakeid"] or not named["ce_intakeindex"].isdecimal() or len(named["ce_intakeindex"]) > _INDEX_DIGITS:
         return None
     made = IntakeRef(intake_id=named["ce_intakeid"], index=int(named["ce_intakeindex"]))
     return Outcome(made, named["ce_id"], named["ce_account"], named["ce_channel"], "discarded", letter.why.error_class, at)
@@ -154,12 +183,16 @@ def _as_json(letter: Letter) -> JsonObject:
         "last_at": letter.last_at,
         "service": letter.service,
         "account": _header(letter, "ce_account"),
+        "redrives": letter.redrives,
+        "quarantined": letter.quarantined,
         "note": _note(letter) or None,
     }
 
 
 def _note(letter: Letter) -> str:
-    return f"{letter.note.action} {letter.note.at:%Y-%m-%d %H:%M}" if letter.note else ""
+    if letter.note is not None:
+        return f"{letter.note.action} {letter.note.at:%Y-%m-%d %H:%M}"
+    return f"quarantined after {letter.redrives} redrives" if letter.quarantined else ""
 
 
 def _header(letter: Letter, name: str) -> str:

@@ -59,7 +59,9 @@ async def test_redrive_publishes_the_record_as_it_was_once(bus: SqliteBus, lette
     """P2: the ids stay, so what was done is not done again."""
     origin = await _set_aside(bus)
     await letters.redrive(origin)
-    assert [(r.key, r.value, r.raw_headers) async for r in bus.read(_TOPIC)] == [(_RECORD.key, _RECORD.value, _RECORD.headers)] * 2
+    first, second = [r async for r in bus.read(_TOPIC)]
+    assert (first.key, first.value, first.raw_headers) == (_RECORD.key, _RECORD.value, _RECORD.headers)
+    assert (second.key, second.value, second.raw_headers) == (_RECORD.key, _RECORD.value, (*_RECORD.headers, ("dlq_redrives", b"1")))
     assert [one async for one in letters.of_topic(_TOPIC)] == []
     (settled,) = [one async for one in letters.of_topic(_TOPIC, settled=True)]
     assert settled.note is not None
@@ -84,6 +86,7 @@ async def test_a_redriven_record_that_fails_again_is_a_letter_of_its_own(bus: Sq
     (again,) = [one async for one in letters.of_topic(_TOPIC)]
     assert again.origin.offset == 1
     assert again.original == _RECORD
+    assert again.redrives == 1
 
 
 async def test_discard_records_the_outcome_for_each_group_before_its_note(bus: SqliteBus, letters: DeadLetters) -> None:
@@ -140,3 +143,64 @@ async def test_a_flood_of_poison_is_set_aside_batch_by_batch(bus: SqliteBus) -> 
     assert told == [50]
     dead = [r async for r in bus.read(_TOPIC + ".dlq")]
     assert [int(r.headers["dlq_offset"]) for r in dead] == list(range(0, 100, 2))
+
+
+async def _fails_for_ever(bus: SqliteBus, letters: DeadLetters, count: int) -> asyncio.Task[None]:
+    """A consumer that sets everything aside, once it has set aside so many."""
+
+    async def fail(_: Sequence[Message[str]]) -> None:
+        raise PermanentError("never")
+
+    task = asyncio.create_task(bus.consume(Subscription((_TOPIC,), "g", decode, fail)))
+    await _set_aside_times(letters, count)
+    return task
+
+
+async def _set_aside_times(letters: DeadLetters, count: int) -> None:
+    async def reached() -> bool:
+        return len([one async for one in letters.of_topic(_TOPIC, settled=True)]) == count
+
+    await eventually(reached)
+
+
+async def test_what_comes_back_again_and_again_is_in_quarantine(bus: SqliteBus, letters: DeadLetters) -> None:
+    """P8: a record that can never be handled does not go round for ever; force puts it back all the same."""
+    await bus.publish_raw([_RECORD])
+    task = await _fails_for_ever(bus, letters, 1)
+    for times in range(3):
+        assert [letter.redrives async for letter in letters.redrive_topic(_TOPIC)] == [times]
+        await _set_aside_times(letters, times + 2)
+    (stuck,) = [one async for one in letters.of_topic(_TOPIC)]
+    assert (stuck.redrives, stuck.quarantined, stuck.original) == (3, True, _RECORD)
+    assert [one async for one in letters.redrive_topic(_TOPIC)] == []
+    with pytest.raises(PermanentError, match="came back after 3 redrives: mend the cause and add --force"):
+        await letters.redrive(stuck.origin)
+    await letters.redrive(stuck.origin, force=True)
+    await _set_aside_times(letters, 5)
+    await drain(task)
+
+
+async def test_a_topic_is_redriven_at_the_callers_pace_and_each_record_once(bus: SqliteBus, letters: DeadLetters) -> None:
+    """Two groups set the same record aside: it is put back once."""
+    for _ in range(3):
+        await _set_aside(bus)
+        letter = [one async for one in letters.of_topic(_TOPIC)][-1].record
+        headers = tuple((name, b"another" if name == "dlq_group" else value) for name, value in letter.raw_headers)
+        await bus.publish_raw([RawRecord(_TOPIC + ".dlq", letter.key, letter.value, headers)])
+    back = letters.redrive_topic(_TOPIC)
+    await anext(back)
+    assert len([r async for r in bus.read(_TOPIC)]) == 4
+    assert len([letter async for letter in back]) == 2
+    assert len([r async for r in bus.read(_TOPIC)]) == 6
+    assert [one async for one in letters.of_topic(_TOPIC)] == []
+
+
+@pytest.mark.parametrize("value", [b"", b"x", b"-1", b"9" * 400, None])
+async def test_a_forged_count_of_redrives_is_the_records_own_header(bus: SqliteBus, letters: DeadLetters, value: bytes | None) -> None:
+    """P6: whatever a foreign record carries is kept."""
+    forged = RawRecord(_TOPIC, b"key", b"\xff", (("a", b"b"), ("dlq_redrives", value)))
+    await bus.publish_raw([forged])
+    task = await _fails_for_ever(bus, letters, 1)
+    await drain(task)
+    (letter,) = [one async for one in letters.of_topic(_TOPIC)]
+    assert (letter.original, letter.redrives) == (forged, 0)

@@ -11,10 +11,11 @@ from threadline_events.topics import dead_letter_topic
 
 from threadline_runtime.bus.port import DeadLetter, Position, RawRecord, Received
 
-__all__ = ["dead_letter_record", "describe", "original_headers", "original_position"]
+__all__ = ["dead_letter_record", "describe", "original_headers", "original_position", "redriven_headers", "redrives"]
 
 _TOPIC, _PARTITION, _OFFSET = "dlq_topic", "dlq_partition", "dlq_offset"
 _LENGTH = 12
+_REDRIVES = "dlq_redrives"
 _LONGEST = 500
 
 
@@ -42,8 +43,20 @@ def dead_letter_record(
 
 
 def original_headers(letter: Received) -> tuple[tuple[str, bytes | None], ...]:
-    """The headers that the record had before it was set aside."""
-    return letter.raw_headers[:-_LENGTH]
+    """The headers that the record had before it was set aside for the first time."""
+    kept = letter.raw_headers[:-_LENGTH]
+    return kept[:-1] if redrives(letter) else kept
+
+
+def redrives(letter: Received) -> int:
+    """How often the record was put back on its topic before it came to lie here."""
+    name, value = letter.raw_headers[-_LENGTH - 1] if len(letter.raw_headers) > _LENGTH else ("", None)
+    return int(value) if name == _REDRIVES and value is not None and value.isdigit() and len(value) < _LENGTH else 0
+
+
+def redriven_headers(letter: Received) -> tuple[tuple[str, bytes | None], ...]:
+    """The headers under which it is put back: its own, and behind them how often that was done."""
+    return (*original_headers(letter), (_REDRIVES, b"%d" % (redrives(letter) + 1)))
 
 
 def original_position(letter: Received) -> Position | None:

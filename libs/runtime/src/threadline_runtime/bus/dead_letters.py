@@ -1,6 +1,6 @@
 """What people do with dead letters, on any bus: list, show, redrive, discard. What was done is noted under the place of the original.
 
-Not here: when a record is set aside (`processing`), and letters that come back again and again.
+A record that comes back again and again is in quarantine. Not here: when a record is set aside (`processing`).
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -10,12 +10,15 @@ from typing import Literal, Protocol
 
 from threadline_events.topics import dead_letter_topic, is_dead_letter_topic, origin_topic
 
-from threadline_runtime.bus.dead_letter_record import original_headers, original_position
+from threadline_runtime.bus.dead_letter_record import original_headers, original_position, redriven_headers, redrives
 from threadline_runtime.bus.port import Bus, DeadLetter, Position, RawRecord, Received
 from threadline_runtime.errors import PermanentError
 from threadline_runtime.failpoints import failpoint
 
-__all__ = ["DeadLetterNotes", "DeadLetters", "Letter", "Note", "read_reference", "spell_reference"]
+__all__ = ["QUARANTINED_AFTER", "DeadLetterNotes", "DeadLetters", "Letter", "Note", "read_reference", "spell_reference"]
+
+QUARANTINED_AFTER = 3
+"""So many redrives that ended here again; then it takes force."""
 
 Action = Literal["redriven", "discarded"]
 
@@ -56,9 +59,27 @@ class Letter:
     @property
     def original(self) -> RawRecord:
         """The record as it was before it was set aside: key, value and headers, and so its ids."""
+        return self._with(original_headers(self.record))
+
+    @property
+    def redrives(self) -> int:
+        """How often it was put back before it came to lie here."""
+        return redrives(self.record)
+
+    @property
+    def quarantined(self) -> bool:
+        """Whether it came back so often that it is not put back again without force."""
+        return self.redrives >= QUARANTINED_AFTER
+
+    @property
+    def put_back(self) -> RawRecord:
+        """The record as it is redriven: as it was, and a header that counts."""
+        return self._with(redriven_headers(self.record))
+
+    def _with(self, headers: tuple[tuple[str, bytes | None], ...]) -> RawRecord:
         if original_position(self.record) is None:
             return RawRecord(origin_topic(self.record.position.topic), self.record.key, self.record.value, self.record.raw_headers)
-        return RawRecord(self.origin.topic, self.record.key, self.record.value, original_headers(self.record))
+        return RawRecord(self.origin.topic, self.record.key, self.record.value, headers)
 
 
 class DeadLetters:
@@ -88,13 +109,27 @@ class DeadLetters:
             raise PermanentError(f"no dead letter {spell_reference(origin)}: `threadline dlq list` shows all")
         return tuple(found)
 
-    async def redrive(self, origin: Position) -> Letter:
-        """Publish the record again as it was, ids and all; raises PermanentError when it is settled already."""
+    async def redrive(self, origin: Position, *, force: bool = False) -> Letter:
+        """Publish the record again as it was, ids and all; raises PermanentError when it is settled already, or in quarantine."""
         letter = (await self._unsettled(origin))[0]
-        await self._bus.publish_raw([letter.original])
-        await failpoint("bus.after_redrive")
-        await self._notes.add(origin, Note("redriven", self._now()))
+        if letter.quarantined and not force:
+            raise PermanentError(
+                f"{spell_reference(origin)} came back after {letter.redrives} redrives: mend the cause and add --force, or discard it"
+            )
+        await self._put_back(letter)
         return letter
+
+    async def redrive_topic(self, topic: str) -> AsyncIterator[Letter]:
+        """Redrive what was set aside of a topic, but what is in quarantine; the next only when the caller asks for it, at his pace.
+
+        What ends here again meanwhile is not redriven once more.
+        """
+        done: set[Position] = set()
+        async for letter in self.of_topic(topic):
+            if letter.origin not in done and not letter.quarantined:
+                done.add(letter.origin)
+                await self._put_back(letter)
+                yield letter
 
     async def discard(self, origin: Position, record_outcome: Callable[[Letter], Awaitable[None]]) -> Letter:
         """Give the record up: its outcome is recorded first, then the note; raises PermanentError when it is settled already."""
@@ -104,6 +139,11 @@ class DeadLetters:
         await failpoint("bus.after_discard")
         await self._notes.add(origin, Note("discarded", self._now()))
         return letters[0]
+
+    async def _put_back(self, letter: Letter) -> None:
+        await self._bus.publish_raw([letter.put_back])
+        await failpoint("bus.after_redrive")
+        await self._notes.add(letter.origin, Note("redriven", self._now()))
 
     async def _unsettled(self, origin: Position) -> tuple[Letter, ...]:
         letters = await self.find(origin)
