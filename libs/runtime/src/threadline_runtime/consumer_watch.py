@@ -1,6 +1,6 @@
 """Watches the consumers of a process: counts what they do, knows which of them wait, and whether they still look for records."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from threadline_runtime.bus.port import DeadLetter, Received
 from threadline_runtime.metrics import Metrics
@@ -13,8 +13,10 @@ _SILENT_SECONDS = 600.0
 class WatchedConsumers:
     """The `ConsumerWatch` of a process."""
 
-    def __init__(self, metrics: Metrics, monotonic: Callable[[], float]) -> None:
+    def __init__(self, metrics: Metrics, monotonic: Callable[[], float], accounts: Mapping[str, str]) -> None:
+        """`accounts`: each configured account and its channel; only these become labels, whatever a record's headers say."""
         self._metrics = metrics
+        self._accounts = accounts
         self._monotonic = monotonic
         self._waiting: dict[str, str] = {}
         self._seen: dict[str, float] = {}
@@ -27,8 +29,9 @@ class WatchedConsumers:
 
     def dead_lettered(self, group: str, record: Received, letter: DeadLetter) -> None:
         """See ConsumerWatch."""
-        account, channel = (record.headers.get(name, b"").decode("utf-8", "replace") for name in ("ce_account", "ce_channel"))
-        self._metrics.dead_lettered.labels(channel, account, letter.error_class).inc()
+        named = record.headers.get("ce_account", b"").decode("utf-8", "replace")
+        account = named if named in self._accounts else ""
+        self._metrics.dead_lettered.labels(self._accounts.get(account, ""), account, letter.error_class).inc()
         self._alive(group)
 
     def retrying(self, group: str, error_class: str) -> None:

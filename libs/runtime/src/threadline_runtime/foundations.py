@@ -62,7 +62,7 @@ async def laid(
     async with AsyncExitStack() as stack:
         metrics = Metrics(CollectorRegistry())
         metrics.built(process.name, process.version)
-        watch = WatchedConsumers(metrics, time.monotonic)
+        watch = WatchedConsumers(metrics, time.monotonic, {each.id: each.channel for each in configuration.accounts})
         bus = await open_bus(settings.bus.url, version=process.version, watch=watch, security=settings.bus.security)
         stack.push_async_callback(bus.close)
         database = open_database(settings.database.url)

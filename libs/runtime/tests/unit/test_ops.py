@@ -84,7 +84,7 @@ async def test_not_alive_when_the_loop_stood_still() -> None:
 async def test_a_consumer_that_waits_is_not_ready_and_one_that_is_silent_is_not_alive() -> None:
     """A bus that is down never restarts the process: retrying is a sign of life."""
     clock = _Clock()
-    watch = WatchedConsumers(Metrics(CollectorRegistry()), clock)
+    watch = WatchedConsumers(Metrics(CollectorRegistry()), clock, {})
     watch.polled("router.pipeline")
     watch.retrying("router.pipeline", "TransientError")
     assert await watch.readiness() == "router.pipeline waits: TransientError"
@@ -98,7 +98,7 @@ async def test_a_consumer_that_waits_is_not_ready_and_one_that_is_silent_is_not_
 
 async def test_a_consumer_that_looks_for_records_again_does_not_wait_any_more() -> None:
     """After an outage of the bus a topic may stay empty for hours; the process is ready all the same."""
-    watch = WatchedConsumers(Metrics(CollectorRegistry()), _Clock())
+    watch = WatchedConsumers(Metrics(CollectorRegistry()), _Clock(), {})
     watch.retrying("router.commands", "TransientError")
     watch.retrying("router.pipeline", "TransientError")
     watch.polled("router.commands")
@@ -117,7 +117,7 @@ async def test_the_metrics_have_the_names_of_the_interface() -> None:
     metrics.webhook_seconds.labels("whatsapp", "200").observe(0.01)
     old = _NOW - timedelta(seconds=90)
     metrics.progressed("g", [PartitionProgress("t", 0, 4, 9, old), PartitionProgress("t", 1, 2, 2, None)], _NOW)
-    watch = WatchedConsumers(metrics, _Clock())
+    watch = WatchedConsumers(metrics, _Clock(), {"support-mail": "email"})
     headers = {"ce_account": b"support-mail", "ce_channel": b"email"}
     watch.dead_lettered("g", Received(Position("t", 0, 1), _NOW, None, None, (), headers), DeadLetter("ValueError", "x", 1))
     watch.batch_done("g", 1, 0.1)
@@ -135,6 +135,17 @@ async def test_the_metrics_have_the_names_of_the_interface() -> None:
         'threadline_batch_seconds_count{group="g"} 1.0',
     ):
         assert line in text, line
+
+
+def test_what_a_foreign_record_says_in_its_headers_becomes_no_label() -> None:
+    """Section 4: labels never hold a person's data, and nobody but the operator can make new ones."""
+    registry = CollectorRegistry()
+    watch = WatchedConsumers(Metrics(registry), _Clock(), {"support-mail": "email"})
+    for account in (b"ann@client.test", b"\xff", b""):
+        headers = {"ce_account": account, "ce_channel": b"ann"}
+        watch.dead_lettered("g", Received(Position("t", 0, 1), _NOW, None, None, (), headers), DeadLetter("ValueError", "x", 1))
+    labels = {"account": "", "channel": "", "reason": "ValueError"}
+    assert registry.get_sample_value("threadline_events_dead_lettered_total", labels) == 3
 
 
 @pytest.mark.parametrize("name", ["audit_missing", "delivery_seconds", "timeline_latency_seconds", "webhook_request_seconds"])

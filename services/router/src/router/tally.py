@@ -1,4 +1,7 @@
-"""The pipeline's numbers as metrics (interface section 4). Labels are channels, accounts and our own reasons."""
+"""The pipeline's numbers as metrics (interface section 4). Labels are channels, accounts and our own reasons.
+
+Not here: dead letters, which the runtime counts for every consumer.
+"""
 
 from threadline_runtime.metrics import Metrics
 
@@ -11,7 +14,7 @@ class MetricsTally:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._plain = {"applied": metrics.applied, "duplicate": metrics.duplicate}
-        self._with_reason = {"ignored": metrics.ignored, "rejected": metrics.rejected, "dead-lettered": metrics.dead_lettered}
+        self._with_reason = {"ignored": metrics.ignored, "rejected": metrics.rejected}
 
     def received(self, channel: str, account_id: str) -> None:
         """An event was read from the bus."""

@@ -123,6 +123,9 @@ async def test_an_event_that_cannot_be_read_is_a_dead_letter_with_an_outcome(rou
     assert sum(n for name, n in account.outcomes.items() if name.startswith("dead-lettered")) == 1
     dead = [r async for r in router.bus.read(topics.dead_letter_topic(topics.INBOUND))]
     assert [d.value for d in dead] == [b"{not json"]
+    labels = {"channel": "email", "account": "support-mail", "reason": "ValidationError"}
+    counted = router.metrics.registry.get_sample_value("threadline_events_dead_lettered_total", labels)
+    assert counted is None, "the runtime counts it, for every consumer; the second count would be a lie"
 
 
 @pytest.mark.parametrize("index", [b"9" * 5000, b"9" * 30, b"-1", b"\xff", "²".encode(), b"1_0", b""])
