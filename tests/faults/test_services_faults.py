@@ -22,6 +22,7 @@ from threadline_runtime.testing.mail_world import SUPPORT
 from threadline_runtime.testing.requirements import require_programs
 
 pytestmark = [pytest.mark.faults, pytest.mark.integration, pytest.mark.timeout(3600)]
+in_full = pytest.mark.skipif(SHORT, reason="only in a full run of the faults")
 PACKAGES = ("router", "ingest_email", "notifier")
 LONGER_THAN_A_SESSION, LONGER_THAN_A_LEASE = 13.0, 26.0
 
@@ -52,7 +53,8 @@ def armed(process: OwnProcess, log: Path, rule: str) -> None:
     process.env = before
 
 
-@pytest.mark.parametrize("seconds", [4.0] if SHORT else [4.0, 60.0])
+@in_full
+@pytest.mark.parametrize("seconds", [4.0, 60.0])
 def test_sigterm_while_a_batch_is_in_hand(fleet: World[Fleet], tmp_path: Path, seconds: float) -> None:
     """Class 3: what is in hand is ended where the grace allows, else broken off; the process ends by itself either way."""
     place, log = "router.outbox.before_publish", tmp_path / "passed"
@@ -68,11 +70,12 @@ def test_sigterm_while_a_batch_is_in_hand(fleet: World[Fleet], tmp_path: Path, s
     assert status == 0
 
 
+@in_full
 def test_services_scaled_up_and_down_every_few_seconds(fleet: World[Fleet]) -> None:
     """Class 4: a rebalance storm by orderly stops and starts."""
     up, dice = fleet.up, fleet.under.dice
     with fleet.under.load():
-        for _ in range(5 if SHORT else 40):
+        for _ in range(40):
             time.sleep(dice.uniform(0.5, 3.0))
             process = dice.choice(up.processes)
             if not process.running:
@@ -85,11 +88,12 @@ def test_services_scaled_up_and_down_every_few_seconds(fleet: World[Fleet]) -> N
     fleet.under.balance("scaled up and down")
 
 
+@in_full
 def test_services_frozen_past_session_and_lease(fleet: World[Fleet]) -> None:
     """Class 5: SIGSTOP, then SIGCONT: what a zombie still wants to do moves nothing back and is done once."""
     up, dice = fleet.up, fleet.under.dice
     with fleet.under.load():
-        for seconds in [LONGER_THAN_A_LEASE] if SHORT else [LONGER_THAN_A_SESSION, LONGER_THAN_A_LEASE] * 3:
+        for seconds in [LONGER_THAN_A_SESSION, LONGER_THAN_A_LEASE] * 3:
             frozen = [dice.choice(up.of(package)) for package in PACKAGES]
             for process in frozen:
                 process.freeze()
@@ -101,17 +105,18 @@ def test_services_frozen_past_session_and_lease(fleet: World[Fleet]) -> None:
     assert up.running, up.said()
 
 
+@in_full
 def test_half_of_the_services_cut_off(fleet: World[Fleet]) -> None:
     """Class 7: one of each service is cut off from Kafka, from MongoDB, or from both, and told so or not; the others work on."""
     kafka, mongodb = fleet.servers.kafka.proxies, (fleet.servers.to_database,)
     with fleet.under.load():
-        for ways in [kafka, mongodb] if SHORT else [kafka, mongodb, (*kafka, *mongodb)] * 2:
+        for ways in [kafka, mongodb, (*kafka, *mongodb)] * 2:
             for way in ways:
                 way.hold(up=True, down=True)
             time.sleep(LONGER_THAN_A_SESSION)
             for way in ways:
                 way.cut()
-            time.sleep(1.0 if SHORT else 5.0)
+            time.sleep(5.0)
             for way in ways:
                 way.heal()
             fleet.under.recovers()
@@ -160,6 +165,7 @@ def test_poison_of_every_kind(fleet: World[Fleet]) -> None:
     fleet.under.balance("poison of every kind")
 
 
+@in_full
 def test_clocks_that_are_hours_apart(fleet: World[Fleet]) -> None:
     """Class 12: routers and notifiers an hour late and an hour early, mailboxes right and an hour early; then one of each dies.
 
@@ -175,7 +181,7 @@ def test_clocks_that_are_hours_apart(fleet: World[Fleet]) -> None:
             early, right = process not in up.firsts, process in up.of("ingest_email")
             process.env |= {"LD_PRELOAD": str(library), "FAKETIME": "+1h" if early else "+0" if right else "-1h"}
         up.start_what_is_dead()
-        time.sleep(3.0 if SHORT else 20.0)
+        time.sleep(20.0)
         for process in up.firsts:
             process.kill()
         time.sleep(LONGER_THAN_A_LEASE)
@@ -188,11 +194,12 @@ def test_clocks_that_are_hours_apart(fleet: World[Fleet]) -> None:
     fleet.under.balance("clocks two hours apart")
 
 
+@in_full
 def test_imap_cut_and_restored(fleet: World[Fleet]) -> None:
     """Class 17: sessions cut in the middle of whatever they do, the server killed, a folder restored under a new UIDVALIDITY."""
     dovecot = fleet.servers.mail.dovecot
     with fleet.under.load():
-        for _ in range(2 if SHORT else 8):
+        for _ in range(8):
             for user in (SUPPORT, *dovecot.users):
                 dovecot.disconnect(user)
             time.sleep(0.5)
@@ -210,22 +217,22 @@ UNTIL_A_THIRD_TRY = 500.0
 
 
 def bad_days(load: Load, fleet: World[Fleet]) -> None:
-    """The ways in which a mail server fails, while agents reply; what makes a lane wait for minutes only in a long run."""
+    """The ways in which a mail server fails, while agents reply."""
     steps = [Step(fate) for fate in (Fate.DROP_AFTER_DATA, Fate.DROP_UNTAKEN, Fate.DROP_AFTER_ACCEPT)]
     steps += [Step(fate, REFUSALS[1]) for fate in (Fate.REFUSE_SENDER, Fate.REFUSE_RECIPIENT, Fate.REFUSE_DATA)]
-    if not SHORT:
-        steps += [Step(Fate.REFUSE_DATA, REFUSALS[0]), Step(Fate.REFUSE_SENDER, REFUSALS[2]), Step(Fate.STALL_AFTER_DATA)]
+    steps += [Step(Fate.REFUSE_DATA, REFUSALS[0]), Step(Fate.REFUSE_SENDER, REFUSALS[2]), Step(Fate.STALL_AFTER_DATA)]
     fleet.servers.sink.script(*fleet.under.dice.sample(steps, k=len(steps)))
     for _ in range(6):
         load.reply()
 
 
+@in_full
 def test_smtp_failing_slow_and_gone(fleet: World[Fleet]) -> None:
     """Class 18: refusals for now and for good, connections dropped before and after the answer, a slow line, none at all."""
     way = fleet.servers.to_sink
     with fleet.under.load() as load:
         time.sleep(3.0)
-        for _ in range(1 if SHORT else 3):
+        for _ in range(3):
             bad_days(load, fleet)
             way.slow(delay=0.5)
             time.sleep(2.0)
@@ -235,7 +242,7 @@ def test_smtp_failing_slow_and_gone(fleet: World[Fleet]) -> None:
             way.cut()
             time.sleep(2.0)
             way.heal()
-    fleet.under.balance("SMTP failing, slow and gone", within=120.0 if SHORT else UNTIL_A_THIRD_TRY)
+    fleet.under.balance("SMTP failing, slow and gone", within=UNTIL_A_THIRD_TRY)
 
 
 def test_dead_letters_are_whole(fleet: World[Fleet]) -> None:

@@ -124,7 +124,7 @@ def places(adapters: str) -> list[str]:
     names = all_failpoints([path / "src" for path in (*ROOT.glob("libs/*"), *ROOT.glob("services/*"), ROOT / "cli")])
     elsewhere = {*FIRST_START, *OPERATOR, *ELSEWHERE, *(ON_KAFKA_ONLY if adapters == SQLITE else ())}
     reached = [name for name in names if name not in elsewhere]
-    return random.Random(SEED).sample(reached, 10 if adapters == SQLITE else 3) if SHORT else reached
+    return random.Random(SEED).sample(reached, 10 if adapters == SQLITE else 2) if SHORT else reached
 
 
 def kill_at(up: Standalone, name: str, within: float) -> bool:
