@@ -1,4 +1,4 @@
-"""The latency row, standalone: from the publish call until a client of the REST API has read the entry.
+"""The latency row: from the publish call until a client of the REST API has read the entry, standalone or on Kafka and MongoDB.
 
 One process, as `threadline up` runs: the router's consumers and its API over HTTP on loopback. The client, another process, follows
 `GET /v1/stream` as the page does, and when a change is told it reads the entry; the time ends with that answer.
@@ -20,54 +20,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
-import yaml
-from router import app as routing
+from events import intake_of, received
+from router import app as router_app
 from router.api.keys import ensure_first_key
+from routing import PLACES, Place, configured, emptied, running
 from threadline_cli.foundations import opened
-from threadline_events import ids
-from threadline_events.inbound import Author, Connector, InboundEvent, Part, RawPayload
-from threadline_events.intakes import Intake
-from threadline_events.records import Record, inbound_record, intake_record
+from threadline_events.records import inbound_record, intake_record
 from threadline_runtime.bus.port import Bus
-from threadline_runtime.configuration.configuration import load_configuration
 from threadline_runtime.http import HttpServer
-from threadline_runtime.settings import Settings
+from threadline_runtime.settings import Settings, UrlSettings
 
 _KEY = "tl_only_for_this_benchmark_only_for_this_benchmark"
-_RAW = b"From: x\r\n\r\nhello\r\n" * 40
 _CONTACTS = 500
-
-
-def message(number: int) -> tuple[str, list[Record]]:
-    """The entry's id, and the records of one message and its intake."""
-    now = datetime.now(UTC)
-    identity = f"telegram:{number % _CONTACTS}"
-    name = f"{number % _CONTACTS}/{number}"
-    text = f"message {number} " + "words and more words " * 20
-    event = InboundEvent(
-        event_id=ids.event_id("telegram", "bot", name, "message.received"),
-        message_id=ids.message_id("acme", "telegram", "bot", name),
-        intake_id=ids.polled_intake_id("bot", number),
-        kind="message.received",
-        channel="telegram",
-        account_id="bot",
-        brand="acme",
-        external_id=name,
-        native_thread=identity,
-        author=Author(identity=identity, display_name="Ann"),
-        occurred_at=now,
-        received_at=now,
-        order=f"{number:020d}",
-        text=text,
-        reply_text=text,
-        parts=(Part(type="text", text=text),),
-        raw=RawPayload(sha256="0" * 64, size=len(_RAW), media_type="application/json"),
-        reply_address={"chat": identity},
-        connector=Connector(name="telegram", version="0"),
-    )
-    assert event.intake_id is not None
-    intake = Intake(event.intake_id, 1, "telegram", "bot", "acme", now, "push", "application/json", _RAW)
-    return event.message_id, [inbound_record(event), intake_record(intake)]
 
 
 async def follow(url: str) -> None:
@@ -112,10 +76,11 @@ class Client:
 
     async def latency(self, bus: Bus, number: int) -> float:
         """Seconds from the publish call until the entry was read."""
-        message_id, (event, intake) = message(number)
-        read = self._read[message_id] = asyncio.get_running_loop().create_future()
+        event = received(number, number % _CONTACTS)
+        records = [inbound_record(event)], [intake_record(intake_of(event))]
+        read = self._read[event.message_id] = asyncio.get_running_loop().create_future()
         started = time.perf_counter()
-        await bus.publish([event], then=[intake])
+        await bus.publish(records[0], then=records[1])
         return await read - started
 
 
@@ -135,20 +100,29 @@ def row(latencies: Sequence[float], rate: float) -> dict[str, float]:
     return {"per_second": rate, "messages": len(latencies), "p50_ms": round(cuts[49] * 1000, 1), "p99_ms": round(cuts[98] * 1000, 1)}
 
 
-async def measure(rate: float, seconds: float) -> list[dict[str, float]]:
-    """Both loads on a fresh data folder."""
+def settings_for(place: Place, data: Path) -> Settings:
+    """What `threadline up` would be told: nothing for a folder, two URLs for servers."""
+    told = Settings()
+    if place.kafka is not None:
+        bus = told.bus.model_copy(update={"url": place.kafka})
+        told = told.model_copy(update={"bus": bus, "database": UrlSettings(url=place.database_url(data))})
+    return told.in_folder(data)
+
+
+async def measure(place: Place, rate: float, seconds: float) -> list[dict[str, float]]:
+    """Both loads on a fresh data folder, and on a fresh bus and database of the servers."""
+    await emptied(place)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        file = folder / "threadline.yaml"
-        file.write_text(yaml.safe_dump({"brands": {"acme": {"name": "Acme"}}}))
-        data = folder / "data"
+        data = Path(name) / "data"
         data.mkdir()
         async with AsyncExitStack() as stack:
-            given = await stack.enter_async_context(opened(data, Settings().in_folder(data), load_configuration(file)))
+            given = await stack.enter_async_context(opened(data, settings_for(place, data), configured(Path(name))))
             base = given.base
-            await routing.migrate(base.database)
-            around = routing.Surroundings(base.bus, base.database, base.blobs, base.configuration, given.signing, base.metrics, os.urandom)
-            router = routing.build_router(around)
+            await router_app.migrate(base.database)
+            around = router_app.Surroundings(
+                base.bus, base.database, base.blobs, base.configuration, given.signing, base.metrics, os.urandom
+            )
+            router = router_app.build_router(around)
             await ensure_first_key(router.keys, _KEY, randomness=os.urandom, now=datetime.now(UTC))
             door = HttpServer.claim("127.0.0.1", 0)
             stack.callback(door.close)
@@ -174,6 +148,7 @@ async def measure(rate: float, seconds: float) -> list[dict[str, float]]:
 def main() -> None:
     """Print both rows."""
     arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--on", choices=PLACES, default="sqlite", help="where bus and database lie")
     arguments.add_argument("--rate", type=float, default=50.0, help="messages a second of the steady load")
     arguments.add_argument("--seconds", type=float, default=30.0)
     arguments.add_argument("--follow", metavar="URL", help="be the client (used by this program itself)")
@@ -182,9 +157,10 @@ def main() -> None:
     if chosen.follow:
         asyncio.run(follow(chosen.follow))
         return
-    rows = asyncio.run(measure(chosen.rate, chosen.seconds))
+    with running(chosen.on) as place:
+        rows = asyncio.run(measure(place, chosen.rate, chosen.seconds))
     if chosen.json:
-        print(json.dumps({"path": "latency", "rows": rows}))
+        print(json.dumps({"path": "latency", "on": chosen.on, "rows": rows}))
         return
     for one_row in rows:
         print(f"{one_row['per_second']:8} messages/s: p50 {one_row['p50_ms']} ms, p99 {one_row['p99_ms']} ms over {one_row['messages']}")
