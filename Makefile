@@ -59,8 +59,8 @@ faults-check: $(READY) ## seed eight faults and see that each turns the faults s
 	@$(call existing,tests/faults/check.py,the check of the faults suite is not written yet)
 	@$(PYTHON) tests/faults/check.py
 
-bench: $(READY) ## measure each row of benchmarks/ against its floor, and print the ratios
-	@for row in benchmarks/bench_*.py; do echo "== $$row"; $(PYTHON) "$$row"; done
+bench: $(READY) ## measure each path against its floor and keep tables and plots in benchmarks/results/; PATHS names some of them
+	@$(PYTHON) benchmarks/report.py $(PATHS)
 
 demo: $(READY) ## show the whole way on this machine: a mail server, a customer, the page; works offline
 	@$(VENV)/bin/threadline demo

@@ -43,9 +43,10 @@ class Clock:
 
 
 class ClockedWatch:
-    """What a bus tells its watcher, as far as a clock needs it: a batch was handled and committed."""
+    """What a bus tells its watcher, as far as a clock needs it: a batch (of one group, if it is named) was handled and committed."""
 
-    def __init__(self) -> None:
+    def __init__(self, group: str | None = None) -> None:
+        self._group = group
         self.clock = Clock(0)
 
     def restart(self, count: int) -> Clock:
@@ -54,7 +55,8 @@ class ClockedWatch:
         return self.clock
 
     def batch_done(self, group: str, records: int, seconds: float) -> None:
-        self.clock.took(records)
+        if self._group in {None, group}:
+            self.clock.took(records)
 
     def dead_lettered(self, group: str, record: Received, letter: DeadLetter) -> None:
         raise AssertionError(letter)

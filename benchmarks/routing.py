@@ -6,9 +6,10 @@ Not here: the events (`events`), what is measured, and anything around the route
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,18 +82,31 @@ async def emptied(place: Place, partitions: int = PARTITIONS) -> None:
         await make_afresh(place.kafka, plans_for(topics.ALL, partitions))
 
 
-async def _bus(place: Place, folder: Path, watch: ClockedWatch, partitions: int) -> SqliteBus | KafkaBus:
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def _bus(place: Place, folder: Path, watch: ClockedWatch, partitions: int, now: Callable[[], datetime]) -> SqliteBus | KafkaBus:
     if place.kafka is None:
-        return await SqliteBus.open(SqliteDatabase.open(folder / "bus.db"), partitions=partitions, watch=watch)
-    return KafkaBus.open(place.kafka, watch=watch)
+        return await SqliteBus.open(SqliteDatabase.open(folder / "bus.db"), partitions=partitions, watch=watch, now=now)
+    return KafkaBus.open(place.kafka, watch=watch, now=now)
 
 
 @asynccontextmanager
 async def router_on(
-    place: Place, folder: Path, watch: ClockedWatch, *, partitions: int = PARTITIONS, database_url: str | None = None
+    place: Place,
+    folder: Path,
+    watch: ClockedWatch,
+    *,
+    partitions: int = PARTITIONS,
+    database_url: str | None = None,
+    now: Callable[[], datetime] = _utc_now,
 ) -> AsyncIterator[Router]:
-    """A router over the place's bus (of so many partitions where it is made here), and an empty database unless one is named."""
-    bus = await _bus(place, folder, watch, partitions)
+    """A router over the place's bus (of so many partitions where it is made here), and an empty database unless one is named.
+
+    `now` is the bus's clock.
+    """
+    bus = await _bus(place, folder, watch, partitions, now)
     database = open_database(database_url or place.database_url(folder))
     try:
         await app.migrate(database)
