@@ -1,5 +1,6 @@
 """Record keys and the keys under which events wait for their target. Nobody else joins strings into a key."""
 
+from threadline_events import ids
 from threadline_events.commands import Command
 from threadline_events.deliveries import AnyDelivery, DeskPosted
 from threadline_events.inbound import InboundEvent
@@ -14,12 +15,16 @@ __all__ = [
     "lane_key",
     "outbound_key",
     "target_key",
+    "target_message_id",
     "timeline_key",
 ]
 
 
+_SEPARATOR = "\x1f"
+
+
 def _join(*parts: str) -> str:
-    return "\x1f".join(parts)
+    return _SEPARATOR.join(parts)
 
 
 def lane_key(channel: str, account_id: str, native_thread: str | None, message_id: str) -> str:
@@ -66,4 +71,16 @@ def delivery_key(report: AnyDelivery) -> bytes:
 
 def target_key(channel: str, account_id: str, brand: str, external_id: str) -> str:
     """Where an edit, receipt or reaction waits for the message it names: mail by brand and Message-ID, else by account."""
-    return _join("email", brand, external_id) if channel == "email" else _join(channel, account_id, external_id)
+    return _join("email", brand, external_id) if channel == "email" else _join(channel, account_id, brand, external_id)
+
+
+def target_message_id(key: str) -> str | None:
+    """The id of the message that a `target_key` names, if the connector made that id of nothing but this name; None for mail.
+
+    Whether it did is for the caller to see: a connector may know its messages by another id than the provider shows.
+    """
+    channel, *rest = key.split(_SEPARATOR, 3)
+    if channel == "email" or len(rest) != 3:
+        return None
+    account_id, brand, external_id = rest
+    return ids.message_id(brand, channel, account_id, external_id)

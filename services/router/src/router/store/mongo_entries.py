@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from pymongo import ASCENDING, DESCENDING
+from threadline_events.keys import target_message_id
 from threadline_events.states import DeliveryRank
 from threadline_runtime.mongo import Document, MongoDatabase, Swap
 
 from router.domain.documents import Claim, EntryDocument
 from router.store.entry_facts import answerable_until, attachment_hashes, holds, standing
-from router.store.mongo_names import Names, borne, mentioned
+from router.store.mongo_names import Names, borne, mentioned, telling
 from router.store.port import EntryPage, EntryRef, SentCounts
 
 __all__ = ["MongoEntries"]
@@ -50,8 +51,12 @@ class MongoEntries:
         return {one["_id"]: _ref_of_claim(_read_claim(one)) for one in claims} | {one["_id"]: _ref(one) for one in entries}
 
     async def named(self, names: Iterable[str]) -> Mapping[str, Sequence[EntryRef]]:
-        """Entries and claims by a name they bear."""
-        return await self._refs_by_name(self._names, names)
+        """Entries and claims by a name they bear; the one that a name tells by itself comes last, as it may only repeat what we sent."""
+        wanted = list(names)
+        told = {i: name for name in wanted if (i := target_message_id(name)) is not None}
+        found, plain = await asyncio.gather(self._refs_by_name(self._names, wanted), self._entries.by_ids(told, fields=(*_REF, "told_by")))
+        theirs = {told[one["_id"]]: _ref(one) for one in plain if told[one["_id"]] in one.get("told_by", ())}
+        return {name: [*found.get(name, ()), *([theirs[name]] if name in theirs else [])] for name in found.keys() | theirs.keys()}
 
     async def mentioning(self, names: Iterable[str]) -> Mapping[str, Sequence[EntryRef]]:
         """Entries and claims that mention a name."""
@@ -172,6 +177,7 @@ def _document(entry: EntryDocument) -> Document:
         "made_by": entry.made.intake_id if entry.made else None,
         "made_index": entry.made.index if entry.made else None,
         "answerable_until": answerable_until(entry),
+        "told_by": telling(entry),
         **_changing(entry),
     }
 

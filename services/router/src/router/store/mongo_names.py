@@ -2,6 +2,7 @@
 
 A name has eight slots and a message always the same one, in which the oldest stays: so writing again changes nothing, and the
 document of a name that thousands mention does not grow. Names are written before what bears them: who finds an entry finds it by name.
+A message whose id is made of its name alone, as on most channels, needs no document: its name leads to its `_id`.
 """
 
 import zlib
@@ -9,11 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from bson import ObjectId
 from pymongo import UpdateOne
+from threadline_events.keys import target_message_id
 from threadline_runtime.mongo import MongoCollection
 
 from router.domain.documents import Claim, EntryDocument
 
-__all__ = ["Names", "borne", "mentioned"]
+__all__ = ["Names", "borne", "mentioned", "telling"]
 
 _SLOTS = 8
 
@@ -38,9 +40,14 @@ class Names:
         return found
 
 
+def telling(one: EntryDocument | Claim) -> list[str]:
+    """Of the names that it bears those that its id is made of."""
+    return [name for name in one.names if target_message_id(name) == one.message_id]
+
+
 def borne(some: Iterable[EntryDocument | Claim]) -> list[tuple[str, str]]:
-    """The names that they bear."""
-    return [(name, one.message_id) for one in some for name in one.names]
+    """The names that they bear and that do not tell their id."""
+    return [(name, one.message_id) for one in some for name in one.names if target_message_id(name) != one.message_id]
 
 
 def mentioned(some: Iterable[EntryDocument | Claim]) -> list[tuple[str, str]]:

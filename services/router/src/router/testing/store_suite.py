@@ -7,8 +7,10 @@ Not here: transactions; no rule leans on one.
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
+from threadline_events import ids
 from threadline_events.evidence import Evidence
 from threadline_events.inbound import Author
+from threadline_events.keys import target_key
 from threadline_events.states import DeliveryRank
 from threadline_events.timeline import Conversation
 
@@ -182,6 +184,15 @@ class StoreSuite:
         assert filed["m_1"].text == again["m_1"].text == "text of m_1"
         assert (await store.claim([_claim("p_bob")]))["m_1"].filed
         assert [r.filed for r in (await store.named(["n1"]))["n1"]] == [True]
+
+    async def test_a_message_is_found_by_the_name_that_its_id_is_made_of(self, store: RouterStore) -> None:
+        """P2: and only by a name that it bears, whatever a connector made its id of."""
+        plain, other = (ids.message_id("acme", "telegram", "bot", native) for native in ("7", "8"))
+        name, another = (target_key("telegram", "bot", "acme", external) for external in ("7", "chat/8"))
+        await store.file([_entry(plain, names=(name,)), _entry(other, names=(another,))])
+        await store.file([_entry("m_sent", names=(name,))])
+        found = await store.named([name, another, target_key("telegram", "bot", "acme", "8")])
+        assert {n: {r.message_id for r in refs} for n, refs in found.items()} == {name: {plain, "m_sent"}, another: {other}}
 
     async def test_an_update_counts_only_over_the_version_below(self, store: RouterStore) -> None:
         """Edits and receipts beside each other lose nothing."""
