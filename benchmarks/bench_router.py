@@ -163,28 +163,31 @@ async def _publish(producer: AIOKafkaProducer, events: Sequence[InboundEvent], r
 
 
 class Asked(monitoring.CommandListener):
-    """What a client asks of the server: commands by name, and documents written by collection."""
+    """What a client asks of the server: commands by name, documents written by collection, and how long each was waited for."""
 
     def __init__(self) -> None:
         self.commands: Counter[str] = Counter()
         self.writes: Counter[str] = Counter()
+        self.waited: Counter[str] = Counter()
+        self._open: dict[int, str] = {}
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         kind = event.command_name
         self.commands[kind] += 1
+        self._open[event.request_id] = f"{kind} {event.command[kind]}"
         for part in ("documents", "updates", "deletes"):
             if part in event.command:
                 self.writes[f"{kind} {event.command[kind]}"] += len(event.command[part])
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-        pass
+        self.waited[self._open.pop(event.request_id)] += event.duration_micros
 
     def failed(self, event: monitoring.CommandFailedEvent) -> None:
-        pass
+        self._open.pop(event.request_id)
 
     def clear(self) -> None:
-        self.commands.clear()
-        self.writes.clear()
+        for counter in (self.commands, self.writes, self.waited):
+            counter.clear()
 
     def told(self, events: int, batches: int) -> dict[str, object]:
         """Per record and per batch."""
@@ -196,6 +199,7 @@ class Asked(monitoring.CommandListener):
             "reads_a_batch": round(reads / batches, 2),
             "commands_a_batch": round(self.commands.total() / batches, 2),
             "writes_a_record_by_collection": {name: round(n / events, 3) for name, n in self.writes.most_common()},
+            "ms_a_batch": {name: round(micros / 1000 / batches, 2) for name, micros in self.waited.most_common()},
         }
 
 

@@ -48,7 +48,7 @@ def received(number: int, contact: int, *, text: str = _TEXT) -> InboundEvent:
 
 def again(message: InboundEvent, number: int) -> InboundEvent:
     """The same message brought by another intake."""
-    return message.model_copy(update={"intake_id": ids.polled_intake_id(_ACCOUNT, "again", number)})
+    return message.model_copy(update={"intake_id": ids.polled_intake_id(_ACCOUNT, "again", message.external_id or "", number)})
 
 
 def _about(message: InboundEvent, number: int, kind: str, mark: int, **fields: object) -> InboundEvent:
@@ -57,7 +57,7 @@ def _about(message: InboundEvent, number: int, kind: str, mark: int, **fields: o
     return message.model_copy(
         update={
             "event_id": ids.event_id(_CHANNEL, _ACCOUNT, name, kind, mark),
-            "intake_id": ids.polled_intake_id(_ACCOUNT, kind, mark, number),
+            "intake_id": ids.polled_intake_id(_ACCOUNT, kind, name, mark, number),
             "kind": kind,
             "occurred_at": message.occurred_at + _LATE,
             **fields,
