@@ -154,7 +154,7 @@ def test_our_settings_are_taken_and_every_file_they_name_is_mounted(
     for variable, value in given(dev, pod["containers"][0]).items():
         monkeypatch.setenv(variable, value)
     settings = load_settings()
-    assert settings.bus.url == "kafka://kafka:9092"
+    assert settings.bus.address == "kafka://kafka:9092"
     assert (settings.signing_keys is not None) == (name == "router")
     secrets = [volume["secret"] for volume in pod["volumes"] if "secret" in volume]
     mounted = {f"/run/secrets/threadline/{item['path']}" for secret in secrets for item in secret["items"]}

@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import ingest_email.app as ingest
 import notifier.app as sending
@@ -17,6 +16,7 @@ from threadline_runtime.blobs.port import BlobStore
 from threadline_runtime.configuration.configuration import Configuration
 from threadline_runtime.errors import ThreadlineError
 from threadline_runtime.opening import open_blobs, open_bus, open_database, probe_bus
+from threadline_runtime.secrets import is_reference, shown_url
 from threadline_runtime.settings import Settings
 
 from threadline_cli.composition import refuse_unknown_channels
@@ -53,14 +53,14 @@ async def check_everything(
 
 async def _stores(data: Path, settings: Settings) -> tuple[Finding, ...]:
     async def bus() -> None:
-        opened = await open_bus(settings.bus.url, version=VERSION, security=settings.bus.security)
+        opened = await open_bus(settings.bus.address, version=VERSION, security=settings.bus.security)
         try:
             await probe_bus(opened)
         finally:
             await opened.close()
 
     async def database() -> None:
-        opened = open_database(settings.database.url)
+        opened = open_database(settings.database.address)
         try:
             await opened.probe()
         finally:
@@ -72,16 +72,16 @@ async def _stores(data: Path, settings: Settings) -> tuple[Finding, ...]:
     async def keys() -> None:
         signing_keys(data, settings)
 
+    signing = settings.signing_keys or ""
     return (
-        await _tried("bus", settings.bus.url, bus),
-        await _tried("database", settings.database.url, database),
-        await _tried("blobs", settings.blobs.url, blobs),
-        await _tried("signing keys", settings.signing_keys, keys),
+        await _tried("bus", shown_url(settings.bus.address or ""), bus),
+        await _tried("database", shown_url(settings.database.address or ""), database),
+        await _tried("blobs", settings.blobs.url or "", blobs),
+        await _tried("signing keys", signing if is_reference(signing) else "", keys),
     )
 
 
-async def _tried(name: str, where: str | None, attempt: Callable[[], Awaitable[None]]) -> Finding:
-    shown = _without_password(where or "")
+async def _tried(name: str, shown: str, attempt: Callable[[], Awaitable[None]]) -> Finding:
     try:
         await attempt()
     except ThreadlineError as error:
@@ -89,12 +89,6 @@ async def _tried(name: str, where: str | None, attempt: Callable[[], Awaitable[N
     except OSError as error:
         return Finding(name, shown, f"{error.strerror}: give the process rights and room there, or use another --data")
     return Finding(name, shown)
-
-
-def _without_password(url: str) -> str:
-    """What of a URL may be shown: its query may hold secrets, too."""
-    split = urlsplit(url)
-    return urlunsplit((split.scheme, split.netloc.rpartition("@")[2], split.path, "", "")) if split.netloc else url
 
 
 async def _accounts(inbound: Iterable[MailAccount], outbound: Iterable[ConfiguredAccount]) -> tuple[Finding, ...]:

@@ -22,8 +22,8 @@ def folder_settings(data: Path) -> Settings:
 @asynccontextmanager
 async def opened_database(settings: Settings) -> AsyncIterator[OpenDatabase]:
     """The database while the context lasts; raises ConfigurationError where there is none yet."""
-    _require(settings.database.url, "THREADLINE_DATABASE__URL")
-    database = open_database(settings.database.url)
+    _require(settings.database.address, "THREADLINE_DATABASE__URL")
+    database = open_database(settings.database.address)
     try:
         yield database
     finally:
@@ -33,8 +33,8 @@ async def opened_database(settings: Settings) -> AsyncIterator[OpenDatabase]:
 @asynccontextmanager
 async def opened_bus(settings: Settings) -> AsyncIterator[OpenBus]:
     """The bus while the context lasts; raises ConfigurationError where there is none yet."""
-    _require(settings.bus.url, "THREADLINE_BUS__URL")
-    bus = await open_bus(settings.bus.url, version=VERSION, security=settings.bus.security)
+    _require(settings.bus.address, "THREADLINE_BUS__URL")
+    bus = await open_bus(settings.bus.address, version=VERSION, security=settings.bus.security)
     try:
         yield bus
     finally:

@@ -10,6 +10,7 @@ from threadline_runtime.bus.processing import ConsumerWatch
 from threadline_runtime.bus.sqlite import SqliteBus
 from threadline_runtime.errors import ConfigurationError
 from threadline_runtime.leases.sqlite import SqliteLeaseStore
+from threadline_runtime.secrets import shown_url
 from threadline_runtime.settings import BusSecurity
 from threadline_runtime.sqlite import MEMORY, SqliteDatabase
 
@@ -115,5 +116,4 @@ def _sqlite_path(variable: str, url: str | None) -> str:
 
 
 def _shown(url: str | None) -> str:
-    """A URL without a password that may stand in it."""
-    return f"{urlsplit(url).scheme or url}://..." if url else "nothing (it is not set)"
+    return shown_url(url) if url else "nothing (it is not set)"

@@ -61,12 +61,12 @@ def run_process(service: ServiceProcess, arguments: list[str]) -> int:
 
 
 async def _migrate(service: ServiceProcess, settings: Settings) -> None:
-    database = open_database(settings.database.url)
+    database = open_database(settings.database.address)
     try:
         await service.migrate(database)
     finally:
         await database.close()
-    bus = await open_bus(settings.bus.url, version=version(service.distribution), security=settings.bus.security)
+    bus = await open_bus(settings.bus.address, version=version(service.distribution), security=settings.bus.security)
     try:
         await migrate_bus(bus)
     finally:

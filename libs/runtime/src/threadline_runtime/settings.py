@@ -1,21 +1,24 @@
 """Settings of a process from the environment (prefix `THREADLINE_`, nested by `__`) or a `.env` file; read once, in `app.py`.
 
+A secret may stand there itself or by reference, `file:/path` or `env:NAME`; it is looked up when the settings are read.
 Not here: brands, accounts and desks (`configuration`), and opening what the URLs name (`opening`).
 """
 
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from threadline_runtime.errors import ConfigurationError
 from threadline_runtime.nearest import unknown
+from threadline_runtime.secrets import is_reference, resolve_secret
 
 __all__ = [
     "ApiSettings",
+    "BlobSettings",
     "BusSecurity",
     "BusSettings",
     "HttpSettings",
@@ -31,12 +34,34 @@ _ELSEWHERE = ("THREADLINE_API_KEY", "THREADLINE_URL", "THREADLINE_CONFIG", "THRE
 _ELSEWHERE_PREFIXES = ("THREADLINE_TEST_", "THREADLINE_FAILPOINTS")
 
 
+def _looked_up(given: SecretStr) -> SecretStr:
+    text = given.get_secret_value()
+    try:
+        return resolve_secret(text, os.environ) if is_reference(text) else given
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+
+
+Secret = Annotated[SecretStr, AfterValidator(_looked_up)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class UrlSettings(_Part):
-    """Where something lies; unset under `threadline up` means in its data folder."""
+    """Where something lies that may ask for a password; unset under `threadline up` means in its data folder."""
+
+    url: Secret | None = None
+
+    @property
+    def address(self) -> str | None:
+        """The URL itself, for whoever opens it; to be shown to nobody."""
+        return self.url.get_secret_value() if self.url is not None else None
+
+
+class BlobSettings(_Part):
+    """Where blobs lie; it holds no secret."""
 
     url: str | None = None
 
@@ -50,7 +75,7 @@ class BusSecurity(_Part):
     key_file: str | None = None
     mechanism: Literal["plain", "scram-sha-256", "scram-sha-512"] | None = None
     username: str | None = None
-    password: SecretStr | None = None
+    password: Secret | None = None
 
 
 class BusSettings(UrlSettings):
@@ -83,7 +108,7 @@ class LogSettings(_Part):
 class ApiSettings(_Part):
     """The REST API."""
 
-    first_key: SecretStr | None = None
+    first_key: Secret | None = None
 
 
 class Settings(BaseSettings):
@@ -95,7 +120,7 @@ class Settings(BaseSettings):
 
     bus: BusSettings = BusSettings()
     database: UrlSettings = UrlSettings()
-    blobs: UrlSettings = UrlSettings()
+    blobs: BlobSettings = BlobSettings()
     http: HttpSettings = HttpSettings()
     ops: OpsSettings = OpsSettings()
     log: LogSettings = LogSettings()
@@ -107,9 +132,9 @@ class Settings(BaseSettings):
         root = data.absolute()
         return self.model_copy(
             update={
-                "bus": self.bus.model_copy(update={"url": self.bus.url or f"sqlite:///{root / 'bus.db'}"}),
-                "database": UrlSettings(url=self.database.url or f"sqlite:///{root / 'threadline.db'}"),
-                "blobs": UrlSettings(url=self.blobs.url or f"file://{root / 'blobs'}"),
+                "bus": self.bus.model_copy(update={"url": self.bus.url or SecretStr(f"sqlite:///{root / 'bus.db'}")}),
+                "database": self.database.model_copy(update={"url": self.database.url or SecretStr(f"sqlite:///{root / 'threadline.db'}")}),
+                "blobs": BlobSettings(url=self.blobs.url or f"file://{root / 'blobs'}"),
                 "signing_keys": self.signing_keys or f"file:{root / 'signing.keys'}",
             }
         )

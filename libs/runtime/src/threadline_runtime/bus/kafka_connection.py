@@ -29,12 +29,10 @@ from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.kafka.security import parse_security
 from faststream.kafka.subscriber.usecase import BatchSubscriber
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
-from pydantic import SecretStr
 
 from threadline_runtime.bus.kafka_wire import survive_header_names
 from threadline_runtime.bus.port import RawRecord
 from threadline_runtime.errors import ConfigurationError
-from threadline_runtime.secrets import resolve_secret
 from threadline_runtime.settings import BusSecurity
 
 __all__ = ["KafkaConnection", "KafkaPace", "broker_security", "read_servers"]
@@ -217,14 +215,8 @@ def broker_security(security: BusSecurity) -> BaseSecurity | None:
         raise ConfigurationError("THREADLINE_BUS__SECURITY__USERNAME and __PASSWORD are both needed with a mechanism")
     kinds = {"plain": SASLPlaintext, "scram-sha-256": SASLScram256, "scram-sha-512": SASLScram512}
     return kinds[security.mechanism](
-        username=security.username, password=_password(security.password), ssl_context=context, use_ssl=context is not None
+        username=security.username, password=security.password.get_secret_value(), ssl_context=context, use_ssl=context is not None
     )
-
-
-def _password(secret: SecretStr) -> str:
-    """The password itself, or what stands in `file:/path`."""
-    text = secret.get_secret_value()
-    return resolve_secret(text, {}).get_secret_value() if text.startswith("file:") else text
 
 
 def _tls(security: BusSecurity) -> ssl.SSLContext:
