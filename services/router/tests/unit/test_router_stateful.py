@@ -57,7 +57,7 @@ class Interleaved(RuleBasedStateMachine):
         mails_at_once=st.booleans(),
     )
     def start(self, reopen, linked, written, mails_at_once):
-        """A few contacts who wrote, some of them linked (and perhaps unlinked again); perhaps a reply, twice, and its parent to come."""
+        """Contacts who wrote, some linked (and perhaps unlinked again). Perhaps mails to come: a reply, twice, its parent, an edit."""
         self.watched = Watched(_NAMES, reopen=reopen)
         self.messages, self.promised, self.number = [], [], 0
         for author in written:
@@ -71,6 +71,7 @@ class Interleaved(RuleBasedStateMachine):
             self.answers_mail("b", 0, True)
             self.delivers_a_duplicate(0)
             self.writes_mail("a")
+            self.edits(0, 1)
 
     def alone(self):
         """Whatever there is to do is done by one worker after the other."""
@@ -309,7 +310,7 @@ def test_a_promise_broken_turns_the_machine_red(name, monkeypatch):
     MUTANTS[name](monkeypatch)
 
     with pytest.raises(_RED):
-        run_state_machine_as_test(Interleaved, settings=_settings(150, phases=(Phase.generate,), report_multiple_bugs=False))
+        run_state_machine_as_test(Interleaved, settings=_settings(400, phases=(Phase.generate,), report_multiple_bugs=False))
 
 
 def claimed_twice():
