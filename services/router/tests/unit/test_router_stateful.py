@@ -41,7 +41,7 @@ def _settings(examples: int, **more: object) -> settings:
         stateful_step_count=25,
         deadline=None,
         database=None,
-        derandomize=True,
+        derandomize=not EXAMPLES,
         suppress_health_check=list(HealthCheck),
         **more,
     )
@@ -213,6 +213,7 @@ class Interleaved(RuleBasedStateMachine):
             assert found == []
 
 
+@pytest.mark.timeout(max(120, EXAMPLES))
 def test_every_interleaving_ends_as_some_serial_order():
     """P2, P3, P7: what anybody can see is what one after the other would have made of it."""
     run_state_machine_as_test(Interleaved, settings=_settings(EXAMPLES or 40))
