@@ -1,6 +1,6 @@
 """Checkpoints in MongoDB: a document a source, under the token of its holder. Not here: the port (`checkpoints`)."""
 
-from threadline_runtime.mongo import Document, MongoDatabase
+from threadline_runtime.mongo import MongoDatabase, compound_id
 
 from threadline_connectors.checkpoints import Deposed
 from threadline_connectors.pollers import Source
@@ -35,8 +35,8 @@ class MongoCheckpointStore:
         return found.get("position") if found else None
 
 
-def _id(source: Source) -> Document:
-    return {"account_id": source.account_id, "stream": source.stream}
+def _id(source: Source) -> str:
+    return compound_id(source.account_id, source.stream)
 
 
 def _deposed(source: Source) -> Deposed:

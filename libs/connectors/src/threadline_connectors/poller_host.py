@@ -88,7 +88,8 @@ class PollerHost(Generic[PayloadT]):
                 await failpoint("connectors.poller.after_lease")
                 try:
                     await self._own(lease)
-                except Deposed:
+                except Deposed as error:
+                    _log.warning("source_given_up", **self._names(), reason=str(error))
                     await self._with.sleep(_AFTER_DEPOSED)
                 finally:
                     await self._release(lease)

@@ -5,6 +5,7 @@ read concern `majority` stays too, so that doing nothing because something was r
 (each store brings its own), and which error asks for what (`mongo_errors`).
 """
 
+import json
 import warnings
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from threadline_runtime.errors import ConfigurationError
 from threadline_runtime.mongo_errors import code_of, mapped
 from threadline_runtime.secrets import shown_url
 
-__all__ = ["Document", "Indexes", "MongoCollection", "MongoDatabase", "Swap", "index"]
+__all__ = ["Document", "Indexes", "MongoCollection", "MongoDatabase", "Swap", "compound_id", "index"]
 
 Document: TypeAlias = dict[str, Any]
 """A document as it is stored; it does not leave the adapters."""
@@ -57,6 +58,11 @@ class Swap:
     version: int
     fields: Document
     push: Document = field(default_factory=dict)
+
+
+def compound_id(*parts: str | int | None) -> str:
+    """One `_id` out of several parts, which no other parts share. Text, as servers differ in how they compare documents."""
+    return json.dumps(parts, separators=(",", ":"), ensure_ascii=False)
 
 
 class MongoDatabase:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from threadline_runtime.bus.dead_letters import Note
 from threadline_runtime.bus.port import Position
-from threadline_runtime.mongo import Document, Indexes, MongoDatabase, index
+from threadline_runtime.mongo import Document, Indexes, MongoDatabase, compound_id, index
 
 __all__ = ["MongoDeadLetterNotes"]
 
@@ -26,7 +26,8 @@ class MongoDeadLetterNotes:
     async def add(self, origin: Position, note: Note) -> None:
         """See the port."""
         place = {"topic": origin.topic, "partition": origin.partition, "offset": origin.offset}
-        await self._notes.insert([{"_id": place, "topic": origin.topic, "action": note.action, "at": note.at}])
+        place_id = compound_id(origin.topic, origin.partition, origin.offset)
+        await self._notes.insert([{"_id": place_id, **place, "action": note.action, "at": note.at}])
 
     async def of_topic(self, topic: str) -> Mapping[Position, Note]:
         """See the port."""
@@ -34,4 +35,4 @@ class MongoDeadLetterNotes:
 
 
 def _position(found: Document) -> Position:
-    return Position(found["_id"]["topic"], found["_id"]["partition"], found["_id"]["offset"])
+    return Position(found["topic"], found["partition"], found["offset"])

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from threadline_runtime.bus.kafka_connection import KafkaConnection, KafkaPace, read_servers
 from threadline_runtime.bus.kafka_topics import TopicPlan, migrate_topics
@@ -47,9 +48,12 @@ async def make_afresh(url: str, plans: Sequence[TopicPlan]) -> None:
 
 
 async def coordinator_of(url: str, group: str) -> int:
-    """The number of the broker that leads the group now."""
-    async with admin_of(url) as admin:
-        return int(await admin.find_coordinator(group))
+    """The number of the broker that leads the group; waits while none does."""
+    async with admin_of(url) as admin, asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(GroupCoordinatorNotAvailableError):
+                return int(await admin.find_coordinator(group))
+            await asyncio.sleep(_GONE_PAUSE)
 
 
 async def rewind(url: str, groups: Mapping[str, str]) -> None:

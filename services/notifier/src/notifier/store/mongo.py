@@ -6,7 +6,7 @@ from typing import Final
 
 from pymongo import UpdateOne
 from threadline_events.states import DeliveryRank
-from threadline_runtime.mongo import Document, Indexes, MongoDatabase, index
+from threadline_runtime.mongo import Document, Indexes, MongoDatabase, compound_id, index
 
 from notifier.domain.delivery import Delivery, DeliveryId
 from notifier.domain.lane import Lane
@@ -101,8 +101,8 @@ class MongoDeliveryStore:
         return totals_of((one["_id"]["account_id"], one["_id"]["rank"], one["count"], one["repeats"]) for one in found)
 
 
-def _id(delivery_id: DeliveryId) -> Document:
-    return {"message_id": delivery_id.message_id, "attempt": delivery_id.attempt}
+def _id(delivery_id: DeliveryId) -> str:
+    return compound_id(delivery_id.message_id, delivery_id.attempt)
 
 
 def _state(delivery: Delivery) -> Document:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from pymongo import ASCENDING
-from threadline_runtime.mongo import Document, MongoDatabase
+from threadline_runtime.mongo import Document, MongoDatabase, compound_id
 
 from router.api.keys import ApiKey, Scope
 from router.api.stores import Upload
@@ -78,7 +78,7 @@ class MongoUploads:
             "file_name": upload.file_name,
             "at": upload.at,
         }
-        place = {"sha256": upload.sha256, "key_id": upload.key_id, "brand": upload.brand}
+        place = compound_id(upload.sha256, upload.key_id, upload.brand)
         await self._uploads.put({"_id": place}, {"$set": fields})
 
     async def uploads(self, brand: str, sha256s: Iterable[str]) -> tuple[Upload, ...]:

@@ -51,9 +51,9 @@ class MongoJournal:
 
     async def _outcomes_of(self, intakes: Sequence[str]) -> Mapping[str, Mapping[int, str]]:
         found: dict[str, dict[int, str]] = defaultdict(dict)
-        for one in await self._outcomes.find({"intake_id": {"$in": intakes}}, fields=["outcome", "reason"]):
+        for one in await self._outcomes.find({"intake_id": {"$in": intakes}}, fields=["intake_id", "index", "outcome", "reason"]):
             reason = f"({one['reason']})" if one["reason"] is not None else ""
-            found[one["_id"]["intake_id"]][one["_id"]["index"]] = f"{one['outcome']}{reason}"
+            found[one["intake_id"]][one["index"]] = f"{one['outcome']}{reason}"
         # An entry outweighs an earlier dead letter.
         for one in await self._entries.find({"made_by": {"$in": intakes}}, fields=["made_by", "made_index"]):
             found[one["made_by"]][one["made_index"]] = "stored"

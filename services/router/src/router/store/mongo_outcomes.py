@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from pymongo import ASCENDING, DeleteOne, UpdateOne
-from threadline_runtime.mongo import Document, MongoDatabase
+from threadline_runtime.mongo import Document, MongoDatabase, compound_id
 
 from router.domain.documents import IntakeRef, Suggestion
 from router.store.port import Outcome, OutcomeName, Waiting
@@ -61,11 +61,11 @@ class MongoOutcomes:
 
     async def put_reference(self, desk_id: str, reference: str, conversation_id: str) -> None:
         """The first stands."""
-        await self._references.insert([{"_id": {"desk_id": desk_id, "reference": reference}, "conversation_id": conversation_id}])
+        await self._references.insert([{"_id": compound_id(desk_id, reference), "conversation_id": conversation_id}])
 
     async def reference(self, desk_id: str, reference: str) -> str | None:
         """The conversation, None where it is not known yet."""
-        found = await self._references.first({"_id": {"desk_id": desk_id, "reference": reference}})
+        found = await self._references.first({"_id": compound_id(desk_id, reference)})
         return found["conversation_id"] if found else None
 
     async def suggest(self, suggestion: Suggestion) -> None:
@@ -85,13 +85,14 @@ class MongoOutcomes:
         await self._suggestions.delete({"_id": link_id})
 
 
-def _outcome_id(intake: IntakeRef) -> Document:
-    return {"intake_id": intake.intake_id, "index": intake.index}
+def _outcome_id(intake: IntakeRef) -> str:
+    return compound_id(intake.intake_id, intake.index)
 
 
 def _outcome_fields(one: Outcome) -> Document:
     return {
         "intake_id": one.intake.intake_id,
+        "index": one.intake.index,
         "event_id": one.event_id,
         "account_id": one.account_id,
         "channel": one.channel,
@@ -108,13 +109,13 @@ def _over_a_weaker(one: Outcome) -> UpdateOne:
 
 
 def _outcome(found: Document) -> Outcome:
-    intake = IntakeRef(intake_id=found["_id"]["intake_id"], index=found["_id"]["index"])
+    intake = IntakeRef(intake_id=found["intake_id"], index=found["index"])
     return Outcome(intake, found["event_id"], found["account_id"], found["channel"], found["outcome"], found["reason"], found["at"])
 
 
-def _waiting_id(one: Waiting) -> Document:
-    made = {"intake_id": one.made.intake_id, "index": one.made.index} if one.made else None
-    return {"target": one.target, "event_id": one.event_id, "made": made}
+def _waiting_id(one: Waiting) -> str:
+    made = (one.made.intake_id, one.made.index) if one.made else ()
+    return compound_id(one.target, one.event_id, *made)
 
 
 def _waiting_document(one: Waiting) -> Document:
@@ -127,11 +128,12 @@ def _waiting_document(one: Waiting) -> Document:
         "since": one.since,
         "account_id": one.account_id,
         "channel": one.channel,
+        "made": {"intake_id": one.made.intake_id, "index": one.made.index} if one.made else None,
     }
 
 
 def _waiting(found: Document) -> Waiting:
-    made = found["_id"]["made"]
+    made = found["made"]
     intake = IntakeRef(intake_id=made["intake_id"], index=made["index"]) if made else None
     return Waiting(
         found["target"], found["event_id"], found["kind"], found["body"], found["since"], intake, found["account_id"], found["channel"]
