@@ -52,7 +52,8 @@ PATHS: Mapping[str, Measured] = {
     "mail-parse": Measured("bench_parse.py", (), "Mail parse: bytes to event"),
     "standalone": Measured("bench_standalone.py", ("--largest", _SMALL_MAILS), "Standalone: mail bytes to stored entry"),
     "bus-kafka": Measured("bench_bus_kafka.py", (), "Bus on Kafka: consume, validate, commit"),
-    "router-kafka-mongodb": Measured("bench_router.py", (), "Router on Kafka and MongoDB: batch in to changes out"),
+    "router-known": Measured("bench_router.py", ("--of", "known"), "Router on Kafka and MongoDB, known contacts: batch in to changes out"),
+    "router-new": Measured("bench_router.py", ("--of", "new"), "Router on Kafka and MongoDB, new contacts: batch in to changes out"),
     "latency-sqlite": Measured("bench_latency.py", (), "Latency standalone: publish call to read through the API"),
     "latency-kafka-mongodb": Measured(
         "bench_latency.py", ("--on", "kafka+mongodb"), "Latency on Kafka and MongoDB: publish call to read through the API"
@@ -115,7 +116,7 @@ def _table(rows: Sequence[Mapping[str, object]], first: Sequence[str] | None = N
 
 
 def tables(row: Mapping[str, Any]) -> list[str]:
-    """Everything that a program printed, as tables: rows of one kind together, then single figures."""
+    """Everything that a program printed, as tables: rows of one kind together, parts by themselves, then single figures."""
     lines: list[str] = []
     single: dict[str, object] = {}
     for name, value in row.items():
@@ -123,6 +124,8 @@ def tables(row: Mapping[str, Any]) -> list[str]:
             lines += _table(value)
         elif isinstance(value, dict) and value and all(isinstance(each, dict) for each in value.values()):
             lines += [f"{name}:", "", *_table(list(value.values()), list(value))]
+        elif isinstance(value, dict) and any(isinstance(each, dict) for each in value.values()):
+            lines += [f"{name}:", "", *tables(value)]
         else:
             single[name] = value
     return lines + _table([{"": name, "value": _cell(value)} for name, value in single.items() if name != "path"])
