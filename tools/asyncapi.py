@@ -49,7 +49,7 @@ LETTER_HEADERS = {
         f"dlq_{name}": {"type": "string"}
         for name in (
             *("topic", "partition", "offset", "timestamp", "group", "error_class", "message"),
-            *("attempts", "first_at", "last_at", "service", "version"),
+            *("attempts", "first_at", "last_at", "service", "version", "blob"),
         )
     },
 }

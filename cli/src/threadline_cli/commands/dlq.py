@@ -14,7 +14,8 @@ from router.store.port import Outcome, OutcomeStore
 from router.stores import migrate, stores_of
 from threadline_events import topics
 from threadline_runtime.bus.dead_letters import DeadLetters, Letter, read_reference, spell_reference
-from threadline_runtime.opening import dead_letter_notes_of
+from threadline_runtime.bus.port import RawRecord
+from threadline_runtime.opening import dead_letter_notes_of, open_blobs
 
 from threadline_cli.options import DataOption, JsonOption, example
 from threadline_cli.output import JsonObject, notes, print_json_line, print_table, say, table
@@ -67,14 +68,14 @@ def list_letters(
 
 def show(reference: ReferenceArgument, data: DataOption = _DATA, as_json: JsonOption = False) -> None:
     """Show a dead letter with its headers and the beginning of its body."""
-    for letter in asyncio.run(_find(data, reference)):
+    for letter, original in asyncio.run(_find(data, reference)):
         if as_json:
-            print_json_line({**_as_json(letter), "headers": _headers(letter), "body": _body(letter)})
+            print_json_line({**_as_json(letter), "headers": _headers(original), "body": _body(original)})
             continue
         facts = [(name, str(value)) for name, value in _as_json(letter).items() if value is not None]
         print_table(table(["", ""], [(name, safe(value)) for name, value in facts]))
-        print_table(table(["header", "value"], [(safe(name), safe(value)) for name, value in _headers(letter).items()]))
-        say(safe(_body(letter)))
+        print_table(table(["header", "value"], [(safe(name), safe(value)) for name, value in _headers(original).items()]))
+        say(safe(_body(original)))
 
 
 def redrive(
@@ -126,7 +127,8 @@ async def _desk(data: Path) -> AsyncIterator[_Desk]:
         kept = dead_letter_notes_of(database)
         await kept.migrate()
         await migrate(database)
-        yield _Desk(DeadLetters(bus, kept, lambda: datetime.now(UTC)), stores_of(database).timeline)
+        letters = DeadLetters(bus, kept, open_blobs(settings.blobs.url), lambda: datetime.now(UTC))
+        yield _Desk(letters, stores_of(database).timeline)
 
 
 async def _list(data: Path, chosen: tuple[str, ...], *, settled: bool) -> list[Letter]:
@@ -134,9 +136,10 @@ async def _list(data: Path, chosen: tuple[str, ...], *, settled: bool) -> list[L
         return [letter for topic in chosen async for letter in desk.letters.of_topic(topic, settled=settled)]
 
 
-async def _find(data: Path, reference: str) -> tuple[Letter, ...]:
+async def _find(data: Path, reference: str) -> list[tuple[Letter, RawRecord]]:
     async with _desk(data) as desk:
-        return await desk.letters.find(read_reference(reference))
+        found = await desk.letters.find(read_reference(reference))
+        return [(letter, await desk.letters.original(letter)) for letter in found]
 
 
 async def _redrive(data: Path, reference: str, *, force: bool) -> Letter:
@@ -185,6 +188,7 @@ def _as_json(letter: Letter) -> JsonObject:
         "account": _header(letter, "ce_account"),
         "redrives": letter.redrives,
         "quarantined": letter.quarantined,
+        "blob": letter.blob,
         "note": _note(letter) or None,
     }
 
@@ -199,9 +203,9 @@ def _header(letter: Letter, name: str) -> str:
     return letter.record.headers.get(name, b"").decode("utf-8", "replace")
 
 
-def _headers(letter: Letter) -> dict[str, str]:
-    return {name: (value or b"").decode("utf-8", "replace") for name, value in letter.original.headers}
+def _headers(original: RawRecord) -> dict[str, str]:
+    return {name: (value or b"")[:_SHOWN_BYTES].decode("utf-8", "replace") for name, value in original.headers}
 
 
-def _body(letter: Letter) -> str:
-    return (letter.record.value or b"")[:_SHOWN_BYTES].decode("utf-8", "replace")
+def _body(original: RawRecord) -> str:
+    return (original.value or b"")[:_SHOWN_BYTES].decode("utf-8", "replace")

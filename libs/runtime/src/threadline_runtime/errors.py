@@ -1,6 +1,6 @@
 """Errors whose type is the reaction: wait and try again, set the record aside, or tell the operator."""
 
-__all__ = ["ConfigurationError", "PermanentError", "PositionExpired", "ThreadlineError", "TransientError"]
+__all__ = ["ConfigurationError", "PermanentError", "PositionExpired", "RecordTooLarge", "ThreadlineError", "TransientError"]
 
 
 class ThreadlineError(Exception):
@@ -13,6 +13,10 @@ class TransientError(ThreadlineError):
 
 class PermanentError(ThreadlineError):
     """This record can never succeed: set it aside with the reason."""
+
+
+class RecordTooLarge(PermanentError):  # noqa: N818 - what is said of the record
+    """The topic does not take a record of this size."""
 
 
 class PositionExpired(ThreadlineError):  # noqa: N818 - the outer interface speaks of an expired position

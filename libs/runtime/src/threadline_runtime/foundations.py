@@ -63,7 +63,9 @@ async def laid(
         metrics = Metrics(CollectorRegistry())
         metrics.built(process.name, process.version)
         watch = WatchedConsumers(metrics, time.monotonic, {each.id: each.channel for each in configuration.accounts})
-        bus = await open_bus(settings.bus.address, version=process.version, watch=watch, security=settings.bus.security)
+        blobs = open_blobs(settings.blobs.url)
+        security = settings.bus.security
+        bus = await open_bus(settings.bus.address, version=process.version, watch=watch, security=security, blobs=blobs)
         stack.push_async_callback(bus.close)
         database = open_database(settings.database.address)
         stack.push_async_callback(database.close)
@@ -79,7 +81,7 @@ async def laid(
             environment=environment,
             bus=bus,
             database=database,
-            blobs=open_blobs(settings.blobs.url),
+            blobs=blobs,
             leases=Leases(lease_store, process.holder, time.monotonic, sole=process.sole and isinstance(database, SqliteDatabase)),
             metrics=metrics,
             watch=watch,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from threadline_runtime.blobs.files import FileBlobs
+from threadline_runtime.blobs.port import BlobStore
 from threadline_runtime.bus.dead_letter_notes import SqliteDeadLetterNotes
 from threadline_runtime.bus.processing import ConsumerWatch
 from threadline_runtime.bus.sqlite import SqliteBus
@@ -42,14 +43,24 @@ OpenDatabase: TypeAlias = "SqliteDatabase | MongoDatabase"
 """What every store is made over; each service chooses its adapters by the kind, in one place. Both can `probe` and `close`."""
 
 
-async def open_bus(url: str | None, *, version: str, watch: ConsumerWatch | None = None, security: BusSecurity | None = None) -> OpenBus:
-    """The bus of `THREADLINE_BUS__URL`; raises ConfigurationError. A Kafka that is away is no error here: `probe` says so."""
+async def open_bus(
+    url: str | None,
+    *,
+    version: str,
+    watch: ConsumerWatch | None = None,
+    security: BusSecurity | None = None,
+    blobs: BlobStore | None = None,
+) -> OpenBus:
+    """The bus of `THREADLINE_BUS__URL`; raises ConfigurationError. A Kafka that is away is no error here: `probe` says so.
+
+    Who consumes gives `blobs`, for dead letters that are too large.
+    """
     if urlsplit(url or "").scheme == "kafka":
         # Loaded only where it is used: who runs on SQLite starts faster and needs less memory without Kafka's clients.
         from threadline_runtime.bus.kafka import KafkaBus
 
-        return KafkaBus.open(str(url), security=security, version=version, watch=watch)
-    return await SqliteBus.open(SqliteDatabase.open(_sqlite_path(_BUS, url)), version=version, watch=watch)
+        return KafkaBus.open(str(url), security=security, version=version, watch=watch, blobs=blobs)
+    return await SqliteBus.open(SqliteDatabase.open(_sqlite_path(_BUS, url)), version=version, watch=watch, blobs=blobs)
 
 
 async def migrate_bus(bus: OpenBus) -> None:

@@ -4,18 +4,24 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from threadline_events.records import Record
+from threadline_runtime.blobs.files import FileBlobs
+from threadline_runtime.bus.dead_letter_notes import SqliteDeadLetterNotes
+from threadline_runtime.bus.dead_letters import DeadLetters
 from threadline_runtime.bus.kafka import KafkaBus
 from threadline_runtime.bus.kafka_topics import TopicPlan, plans_for
 from threadline_runtime.bus.port import RawRecord, Subscription
 from threadline_runtime.bus.processing import Unwatched
 from threadline_runtime.errors import ConfigurationError, PermanentError, TransientError
 from threadline_runtime.failpoints import FailpointError, arm_failpoints, disarm_failpoints
+from threadline_runtime.sqlite import MEMORY, SqliteDatabase
 from threadline_runtime.testing.bus.rig import OTHER
 from threadline_runtime.testing.bus_suite import FAST, TOPIC, Seen, decode, drain, eventually, record
 from threadline_runtime.testing.kafka_places import QUICK, admin_of, make_afresh, remove_topics
@@ -142,6 +148,30 @@ async def test_a_record_that_its_topic_does_not_take_is_refused_and_the_producer
         await bus.publish_raw([RawRecord(TOPIC, b"a", os.urandom(1_200_000))])
     await bus.publish([record("a", "1"), record("a", "2")])
     assert [found.value async for found in bus.read(TOPIC)] == [b"0", b"1", b"2"]
+
+
+async def test_a_dead_letter_that_its_topic_refuses_goes_by_a_blob(kafka: str, tmp_path: Path) -> None:
+    """P8: an operator allowed the dead letters less than we asked for; the partition moves on, and each letter is there."""
+    (plan, dead) = plans_for([TOPIC], 1)
+    await make_afresh(kafka, [plan, replace(dead, record_bytes=100_000)])
+    blobs = FileBlobs.open(tmp_path)
+    bus = KafkaBus.open(kafka, retry=FAST, pace=QUICK, blobs=blobs)
+    database = SqliteDatabase.open(MEMORY)
+    notes = SqliteDeadLetterNotes(database)
+    await notes.migrate()
+    poison = [RawRecord(TOPIC, b"a", b"\xff" + os.urandom(size)) for size in (10, 300_000, 20, 400_000, 30)]
+    await bus.publish_raw(poison)
+    await bus.publish([record("a", "good")])
+    seen = Seen()
+    member = asyncio.create_task(bus.consume(Subscription((TOPIC,), "group", decode, seen.handle)))
+    await seen.until_all("good")
+    await drain(member)
+    letters = DeadLetters(bus, notes, blobs, lambda: datetime.now(UTC))
+    found = [letter async for letter in letters.of_topic(TOPIC)]
+    assert [letter.blob is not None for letter in found] == [False, True, False, True, False]
+    assert [await letters.original(letter) for letter in found] == poison
+    await database.close()
+    await bus.close()
 
 
 async def test_what_follows_is_not_sent_where_the_first_part_was_the_last_step(bus: KafkaBus) -> None:

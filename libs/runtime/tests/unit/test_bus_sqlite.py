@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from threadline_events.records import Record
+from threadline_runtime.blobs.files import FileBlobs
 from threadline_runtime.bus.port import Bus, Subscription
 from threadline_runtime.bus.sqlite import SqliteBus
 from threadline_runtime.sqlite import MEMORY, SqliteDatabase
@@ -18,7 +19,9 @@ class _OnSqlite(BusSuite):
         return str(place / "bus.db")
 
     async def make_bus(self, place: Path, partitions: int = 4) -> Bus:
-        return await SqliteBus.open(SqliteDatabase.open(self.where(place)), partitions=partitions, retry=FAST)
+        return await SqliteBus.open(
+            SqliteDatabase.open(self.where(place)), partitions=partitions, retry=FAST, blobs=FileBlobs.open(place / "blobs")
+        )
 
     async def expire(self, bus: Bus, topic: str) -> None:
         assert isinstance(bus, SqliteBus)

@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from threadline_runtime.blobs.files import FileBlobs
 from threadline_runtime.bus.dead_letter_notes import SqliteDeadLetterNotes
 from threadline_runtime.bus.dead_letter_record import dead_letter_record
 from threadline_runtime.bus.dead_letters import DeadLetters, Letter, read_reference, spell_reference
 from threadline_runtime.bus.port import DeadLetter, Message, Position, RawRecord, SetAside, Subscription
 from threadline_runtime.bus.sqlite import SqliteBus
-from threadline_runtime.errors import PermanentError
+from threadline_runtime.errors import PermanentError, RecordTooLarge
 from threadline_runtime.sqlite import MEMORY, SqliteDatabase
 from threadline_runtime.testing.bus_suite import FAST, decode, drain, eventually
 
@@ -20,18 +22,18 @@ _RECORD = RawRecord(_TOPIC, b"key", b"poison", (("ce_id", b"e_1"), ("odd", b"\xf
 
 
 @pytest.fixture
-async def bus():
-    bus = await SqliteBus.open(SqliteDatabase.open(MEMORY), retry=FAST, partitions=1)
+async def bus(tmp_path: Path):
+    bus = await SqliteBus.open(SqliteDatabase.open(MEMORY), retry=FAST, partitions=1, blobs=FileBlobs.open(tmp_path / "blobs"))
     yield bus
     await bus.close()
 
 
 @pytest.fixture
-async def letters(bus: SqliteBus):
+async def letters(bus: SqliteBus, tmp_path: Path):
     database = SqliteDatabase.open(MEMORY)
     notes = SqliteDeadLetterNotes(database)
     await notes.migrate()
-    yield DeadLetters(bus, notes, lambda: _NOW)
+    yield DeadLetters(bus, notes, FileBlobs.open(tmp_path / "blobs"), lambda: _NOW)
     await database.close()
 
 
@@ -52,7 +54,7 @@ async def test_a_letter_is_shown_once_with_its_reason(bus: SqliteBus, letters: D
     (letter,) = [one async for one in letters.of_topic(_TOPIC)]
     assert (letter.origin, letter.group, letter.why.error_class, letter.why.attempts) == (origin, "router.pipeline", "KeyError", 5)
     assert letter.first_at == "2026-11-24T09:00:00.000Z"
-    assert letter.original == _RECORD
+    assert await letters.original(letter) == _RECORD
 
 
 async def test_redrive_publishes_the_record_as_it_was_once(bus: SqliteBus, letters: DeadLetters) -> None:
@@ -85,7 +87,7 @@ async def test_a_redriven_record_that_fails_again_is_a_letter_of_its_own(bus: Sq
     await drain(task)
     (again,) = [one async for one in letters.of_topic(_TOPIC)]
     assert again.origin.offset == 1
-    assert again.original == _RECORD
+    assert await letters.original(again) == _RECORD
     assert again.redrives == 1
 
 
@@ -171,7 +173,7 @@ async def test_what_comes_back_again_and_again_is_in_quarantine(bus: SqliteBus, 
         assert [letter.redrives async for letter in letters.redrive_topic(_TOPIC)] == [times]
         await _set_aside_times(letters, times + 2)
     (stuck,) = [one async for one in letters.of_topic(_TOPIC)]
-    assert (stuck.redrives, stuck.quarantined, stuck.original) == (3, True, _RECORD)
+    assert (stuck.redrives, stuck.quarantined, await letters.original(stuck)) == (3, True, _RECORD)
     assert [one async for one in letters.redrive_topic(_TOPIC)] == []
     with pytest.raises(PermanentError, match="came back after 3 redrives: mend the cause and add --force"):
         await letters.redrive(stuck.origin)
@@ -203,4 +205,64 @@ async def test_a_forged_count_of_redrives_is_the_records_own_header(bus: SqliteB
     task = await _fails_for_ever(bus, letters, 1)
     await drain(task)
     (letter,) = [one async for one in letters.of_topic(_TOPIC)]
-    assert (letter.original, letter.redrives) == (forged, 0)
+    assert (await letters.original(letter), letter.redrives) == (forged, 0)
+
+
+async def test_a_topic_with_a_limit_of_its_own_gets_the_letters_it_refuses_by_blob(
+    bus: SqliteBus, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P8: one record that does not fit there blocks nothing and changes no other letter."""
+    real = bus.publish_raw
+
+    async def publish_raw(records: Sequence[RawRecord]) -> None:
+        if any(len(record.value or b"") > 1000 for record in records):
+            raise RecordTooLarge("a record is larger than its topic takes")
+        await real(records)
+
+    large = RawRecord(_TOPIC, b"key", b"\xff" * 1001, _RECORD.headers)
+    small = RawRecord(_TOPIC, b"key", b"\xff", _RECORD.headers)
+    await bus.publish_raw([small, large, small])
+    monkeypatch.setattr(bus, "publish_raw", publish_raw)
+    task = await _fails_for_ever(bus, letters, 3)
+    await drain(task)
+    found = [one async for one in letters.of_topic(_TOPIC)]
+    assert [one.blob is not None for one in found] == [False, True, False]
+    assert [await letters.original(one) for one in found] == [small, large, small]
+
+
+async def test_a_large_record_that_comes_back_is_counted_in_quarantine_too(bus: SqliteBus, letters: DeadLetters) -> None:
+    """The count stands in the letter, so that a list need not read the blob."""
+    record = RawRecord(_TOPIC, b"key", b"\xff" * 1_500_000, (("a", b"b"), *((f"h{n}", b"\xff" * 900) for n in range(100))))
+    await bus.publish_raw([record])
+    task = await _fails_for_ever(bus, letters, 1)
+    for times in range(3):
+        await anext(letters.redrive_topic(_TOPIC))
+        await _set_aside_times(letters, times + 2)
+    await drain(task)
+    (stuck,) = [one async for one in letters.of_topic(_TOPIC)]
+    assert (stuck.redrives, await letters.original(stuck)) == (3, record)
+
+
+async def test_a_letter_whose_blob_is_gone_or_another_says_so(bus: SqliteBus, letters: DeadLetters, tmp_path: Path) -> None:
+    """P6: what was not put there is never given out as the record."""
+    await bus.publish_raw([RawRecord(_TOPIC, b"key", b"\xff" * 1_500_000)])
+    await drain(await _fails_for_ever(bus, letters, 1))
+    (letter,) = [one async for one in letters.of_topic(_TOPIC)]
+    assert letter.blob is not None
+    (tmp_path / "blobs" / letter.blob).write_bytes(b"{}")
+    with pytest.raises(PermanentError, match="does not hold what was put there"):
+        await letters.redrive(letter.origin)
+    (tmp_path / "blobs" / letter.blob).unlink()
+    with pytest.raises(PermanentError, match="which is not there: is THREADLINE_BLOBS__URL that of the services"):
+        await letters.redrive(letter.origin)
+    assert [one.note async for one in letters.of_topic(_TOPIC)] == [None]
+
+
+@pytest.mark.parametrize("name", [b"", b"\xff", b"dead-letters/" + b"0" * 64, b"raw/i_1", b"../../etc/passwd", None])
+async def test_a_forged_name_of_a_blob_is_the_records_own_header(bus: SqliteBus, letters: DeadLetters, name: bytes | None) -> None:
+    """A foreign header cannot make us read another's bytes."""
+    forged = RawRecord(_TOPIC, b"key", b"\xff", (("dlq_blob", name), ("a", b"b"), ("dlq_blob", name)))
+    await bus.publish_raw([forged])
+    await drain(await _fails_for_ever(bus, letters, 1))
+    (letter,) = [one async for one in letters.of_topic(_TOPIC)]
+    assert (await letters.original(letter), letter.blob) == (forged, None)

@@ -5,9 +5,9 @@ A key is made of plain segments, so it can never leave the store's folder.
 
 import re
 
-__all__ = ["RESERVED_BRANDS", "attachment_key", "check_key", "raw_key", "text_key"]
+__all__ = ["RESERVED_BRANDS", "attachment_key", "check_key", "dead_letter_key", "raw_key", "text_key"]
 
-RESERVED_BRANDS = frozenset({"raw", "text", "trash"})
+RESERVED_BRANDS = frozenset({"dead-letters", "raw", "text", "trash"})
 """Brands may not have these names: their attachments would lie among other blobs (`trash` is for the erasure to come)."""
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
@@ -29,6 +29,13 @@ def attachment_key(brand: str, sha256: str) -> str:
 def text_key(event_id: str, part: str) -> str:
     """A text that is too long for its event; `part` says which (text, html, quoted_text, ...)."""
     return check_key(f"text/{event_id}/{part}")
+
+
+def dead_letter_key(sha256: str) -> str:
+    """A record that is too large for a dead letter; by its bytes, so that what a letter names is never replaced."""
+    if not _SHA256.fullmatch(sha256):
+        raise ValueError("a dead letter's record is named by its sha256 in hex")
+    return check_key(f"dead-letters/{sha256}")
 
 
 def check_key(key: str) -> str:

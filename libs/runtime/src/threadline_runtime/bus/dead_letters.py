@@ -10,7 +10,9 @@ from typing import Literal, Protocol
 
 from threadline_events.topics import dead_letter_topic, is_dead_letter_topic, origin_topic
 
-from threadline_runtime.bus.dead_letter_record import original_headers, original_position, redriven_headers, redrives
+from threadline_runtime.blobs.port import BlobStore
+from threadline_runtime.bus.dead_letter_record import Headers, blob_of, original_headers, original_position, redriven_headers, redrives
+from threadline_runtime.bus.large_letters import whole
 from threadline_runtime.bus.port import Bus, DeadLetter, Position, RawRecord, Received
 from threadline_runtime.errors import PermanentError
 from threadline_runtime.failpoints import failpoint
@@ -45,7 +47,10 @@ class DeadLetterNotes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter. `origin` is where the record lay, or the letter itself when it is none of ours."""
+    """A dead letter. `origin` is where the record lay, or the letter itself when it is none of ours.
+
+    Where it names a `blob`, the record's value and large headers lie there: `DeadLetters.original` reads them.
+    """
 
     origin: Position
     record: Received
@@ -55,11 +60,6 @@ class Letter:
     last_at: str
     service: str
     note: Note | None
-
-    @property
-    def original(self) -> RawRecord:
-        """The record as it was before it was set aside: key, value and headers, and so its ids."""
-        return self._with(original_headers(self.record))
 
     @property
     def redrives(self) -> int:
@@ -72,22 +72,18 @@ class Letter:
         return self.redrives >= QUARANTINED_AFTER
 
     @property
-    def put_back(self) -> RawRecord:
-        """The record as it is redriven: as it was, and a header that counts."""
-        return self._with(redriven_headers(self.record))
-
-    def _with(self, headers: tuple[tuple[str, bytes | None], ...]) -> RawRecord:
-        if original_position(self.record) is None:
-            return RawRecord(origin_topic(self.record.position.topic), self.record.key, self.record.value, self.record.raw_headers)
-        return RawRecord(self.origin.topic, self.record.key, self.record.value, headers)
+    def blob(self) -> str | None:
+        """The blob that holds the record, where it was too large for its letter."""
+        return blob_of(self.record.raw_headers)
 
 
 class DeadLetters:
     """The dead letters of a bus."""
 
-    def __init__(self, bus: Bus, notes: DeadLetterNotes, now: Callable[[], datetime]) -> None:
+    def __init__(self, bus: Bus, notes: DeadLetterNotes, blobs: BlobStore, now: Callable[[], datetime]) -> None:
         self._bus = bus
         self._notes = notes
+        self._blobs = blobs
         self._now = now
 
     async def of_topic(self, topic: str, *, settled: bool = False) -> AsyncIterator[Letter]:
@@ -108,6 +104,13 @@ class DeadLetters:
         if not found:
             raise PermanentError(f"no dead letter {spell_reference(origin)}: `threadline dlq list` shows all")
         return tuple(found)
+
+    async def original(self, letter: Letter) -> RawRecord:
+        """The record as it was before it was set aside: key, value and headers, and so its ids.
+
+        Raises PermanentError where its blob is gone, TransientError where blobs cannot be read now.
+        """
+        return await self._record(letter, original_headers)
 
     async def redrive(self, origin: Position, *, force: bool = False) -> Letter:
         """Publish the record again as it was, ids and all; raises PermanentError when it is settled already, or in quarantine."""
@@ -141,9 +144,16 @@ class DeadLetters:
         return letters[0]
 
     async def _put_back(self, letter: Letter) -> None:
-        await self._bus.publish_raw([letter.put_back])
+        await self._bus.publish_raw([await self._record(letter, redriven_headers)])
         await failpoint("bus.after_redrive")
         await self._notes.add(letter.origin, Note("redriven", self._now()))
+
+    async def _record(self, letter: Letter, headers: Callable[[Received], Headers]) -> RawRecord:
+        if original_position(letter.record) is None:
+            foreign = letter.record
+            return RawRecord(origin_topic(foreign.position.topic), foreign.key, foreign.value, foreign.raw_headers)
+        record = await whole(letter.record, self._blobs)
+        return RawRecord(letter.origin.topic, record.key, record.value, headers(record))
 
     async def _unsettled(self, origin: Position) -> tuple[Letter, ...]:
         letters = await self.find(origin)

@@ -17,6 +17,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 from threadline_events.records import Record
 
+from threadline_runtime.blobs.port import BlobStore
 from threadline_runtime.bus.kafka_connection import KafkaConnection, KafkaPace, broker_security, read_servers
 from threadline_runtime.bus.kafka_member import KafkaMember
 from threadline_runtime.bus.kafka_positions import KafkaPositions, Span
@@ -58,12 +59,15 @@ class KafkaBus:
         version: str = "0",
         retry: RetryPolicy | None = None,
         watch: ConsumerWatch | None = None,
+        blobs: BlobStore | None = None,
         now: Callable[[], datetime] = _utc_now,
         pace: KafkaPace | None = None,
     ) -> "KafkaBus":
         """A bus on `kafka://host:port,host:port`; raises ConfigurationError. Must be called in the event loop that will use it."""
         connection = KafkaConnection(read_servers(url), broker_security(security or BusSecurity()), pace or KafkaPace())
-        return cls(connection, Surroundings(now, time.monotonic, random.random, version, retry or RetryPolicy(), watch or Unwatched()))
+        return cls(
+            connection, Surroundings(now, time.monotonic, random.random, version, retry or RetryPolicy(), watch or Unwatched(), blobs)
+        )
 
     async def migrate(self, plans: Sequence[TopicPlan] | None = None) -> tuple[str, ...]:
         """Make the topics that are missing; answers their names. Raises TransientError, ConfigurationError."""

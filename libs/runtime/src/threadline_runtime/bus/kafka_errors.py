@@ -8,7 +8,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from threadline_runtime.errors import PermanentError, ThreadlineError, TransientError
+from threadline_runtime.errors import RecordTooLarge, ThreadlineError, TransientError
 
 __all__ = ["TOO_LARGE", "reaction"]
 
@@ -18,7 +18,7 @@ TOO_LARGE = (MessageSizeTooLargeError, RecordTooLargeError)
 def reaction(error: BaseException, doing: str) -> ThreadlineError:
     """The error to raise instead; `doing` is what could not be done: used, read."""
     if isinstance(error, TOO_LARGE):
-        return PermanentError("a record is larger than its topic takes (max.message.bytes)")
+        return RecordTooLarge("a record is larger than its topic takes (max.message.bytes)")
     if isinstance(error, UnknownTopicOrPartitionError):
         return TransientError("a topic is missing in Kafka: make them with `python -m <service> migrate`")
     if isinstance(error, TopicAuthorizationFailedError):

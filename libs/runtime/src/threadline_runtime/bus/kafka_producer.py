@@ -43,7 +43,7 @@ class KafkaPublisher:
     async def publish(self, records: Sequence[RawRecord]) -> None:
         """Send all, in order for each key, and return when all are durable.
 
-        Raises TransientError when that is not known (some may lie there all the same), PermanentError for a record too large for its topic.
+        Raises TransientError when that is not known (some may lie there all the same), RecordTooLarge for a record too large for its topic.
         """
         seconds = self._connection.pace.publish_seconds
         try:

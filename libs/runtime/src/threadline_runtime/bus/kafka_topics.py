@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 from threadline_events import topics
 
+from threadline_runtime.bus.dead_letter_record import LETTER_BYTES
 from threadline_runtime.errors import ConfigurationError
 
 __all__ = ["PARTITIONS", "TopicPlan", "all_plans", "migrate_topics", "plans_for"]
@@ -22,7 +23,6 @@ PARTITIONS = 12
 _KEEP = timedelta(days=14)
 _KEEP_DEAD = timedelta(days=90)
 _RECORD_BYTES = 1024 * 1024
-_DEAD_RECORD_BYTES = _RECORD_BYTES + 256 * 1024
 _COPIES = 3
 _SEEN_TRIES = 100
 _SEEN_PAUSE = 0.05
@@ -45,7 +45,7 @@ def plans_for(names: Iterable[str], partitions: int = PARTITIONS) -> tuple[Topic
         for name in names
         for plan in (
             TopicPlan(name, partitions, _KEEP, _RECORD_BYTES),
-            TopicPlan(topics.dead_letter_topic(name), partitions, _KEEP_DEAD, _DEAD_RECORD_BYTES),
+            TopicPlan(topics.dead_letter_topic(name), partitions, _KEEP_DEAD, LETTER_BYTES),
         )
     )
 

@@ -115,7 +115,10 @@ class Bus(Protocol):
         ...
 
     async def publish_raw(self, records: Sequence[RawRecord]) -> None:
-        """Publish records exactly as they are; the same promises as `publish`."""
+        """Publish records exactly as they are; the same promises as `publish`.
+
+        Raises RecordTooLarge where a topic has a limit of its own; others of the records may lie there all the same.
+        """
         ...
 
     async def consume(self, subscription: Subscription[T]) -> None:

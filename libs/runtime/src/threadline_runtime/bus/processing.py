@@ -12,9 +12,11 @@ from typing import Generic, Protocol, TypeVar
 
 import structlog
 
+from threadline_runtime.blobs.port import BlobStore
 from threadline_runtime.bus.dead_letter_record import dead_letter_record, describe
+from threadline_runtime.bus.large_letters import is_too_large, put_aside
 from threadline_runtime.bus.port import DeadLetter, Message, RawRecord, Received, SetAside, Subscription
-from threadline_runtime.errors import ConfigurationError, PermanentError, TransientError
+from threadline_runtime.errors import ConfigurationError, PermanentError, RecordTooLarge, TransientError
 from threadline_runtime.failpoints import failpoint
 
 __all__ = ["ConsumerWatch", "Processor", "RetryPolicy", "Stopped", "Surroundings", "Unwatched"]
@@ -79,7 +81,10 @@ class Unwatched:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a processor takes from outside: pauses, clocks, chance, its version, and who watches."""
+    """What a processor takes from outside: pauses, clocks, chance, its version, who watches, and where large dead letters lie.
+
+    Without `blobs` a dead letter that its topic does not take is tried for ever.
+    """
 
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
@@ -87,6 +92,7 @@ class Surroundings:
     version: str
     retry: RetryPolicy
     watch: ConsumerWatch
+    blobs: BlobStore | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,13 +235,31 @@ class Processor(Generic[T]):
         dead = [self._dead(record, trouble) for record, trouble in troubles]
         aside = [SetAside(record, _why(trouble)) for record, trouble in troubles]
         await failpoint("bus.before_dead_letter")
-        await self._insist(lambda: self._publish(dead))
+        await self._insist(lambda: self._publish_letters(dead))
         await failpoint("bus.after_dead_letter")
         hook = self._subscription.on_dead_letters
         if hook is not None:
             await self._insist(lambda: hook(aside))
         for (record, trouble), each in zip(troubles, aside, strict=True):
             self._tell(record, trouble, each.letter)
+
+    async def _publish_letters(self, dead: Sequence[RawRecord]) -> None:
+        letters = [await self._by_blob(letter) if is_too_large(letter) else letter for letter in dead]
+        try:
+            await self._publish(letters)
+        except RecordTooLarge:  # a topic with a limit of its own: which of them it refused is found out one by one
+            for letter in letters:
+                await self._publish_alone(letter)
+
+    async def _publish_alone(self, letter: RawRecord) -> None:
+        try:
+            await self._publish([letter])
+        except RecordTooLarge:
+            await self._publish([await self._by_blob(letter)])
+
+    async def _by_blob(self, letter: RawRecord) -> RawRecord:
+        blobs = self._around.blobs
+        return letter if blobs is None else await put_aside(letter, blobs)
 
     def _dead(self, record: Received, trouble: _Trouble) -> RawRecord:
         return dead_letter_record(

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from threadline_events.records import Record
 
+from threadline_runtime.blobs.port import BlobStore
 from threadline_runtime.bus import sqlite_log as log
 from threadline_runtime.bus.groups import Group, Member
 from threadline_runtime.bus.port import PartitionProgress, Position, RawRecord, Received, Subscription
@@ -57,11 +58,12 @@ class SqliteBus:
         version: str = "0",
         retry: RetryPolicy | None = None,
         watch: ConsumerWatch | None = None,
+        blobs: BlobStore | None = None,
         now: Callable[[], datetime] = _utc_now,
     ) -> "SqliteBus":
         """Make the tables and answer a bus; raises TransientError when the file cannot be written."""
         await database.write(log.create_tables)
-        around = Surroundings(now, time.monotonic, random.random, version, retry or RetryPolicy(), watch or Unwatched())
+        around = Surroundings(now, time.monotonic, random.random, version, retry or RetryPolicy(), watch or Unwatched(), blobs)
         return cls(database, partitions, around)
 
     async def publish(self, records: Sequence[Record], *, then: Sequence[Record] = ()) -> None:

@@ -1,13 +1,20 @@
 """Failing records and failing dependencies: poison never blocks, faults never skip."""
 
 import asyncio
+import os
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
 from threadline_events.topics import dead_letter_topic
 
+from threadline_runtime.blobs.files import FileBlobs
+from threadline_runtime.bus.dead_letter_notes import SqliteDeadLetterNotes
 from threadline_runtime.bus.dead_letter_record import original_headers, original_position
+from threadline_runtime.bus.dead_letters import DeadLetters
 from threadline_runtime.bus.port import Bus, Message, RawRecord, SetAside
 from threadline_runtime.errors import PermanentError, TransientError
+from threadline_runtime.sqlite import MEMORY, SqliteDatabase
 from threadline_runtime.testing.bus.rig import TOPIC, BusRig, Seen, record
 
 __all__ = ["FailureSuite"]
@@ -154,3 +161,35 @@ class FailureSuite(BusRig):
             await self.until_committed(bus)
         assert calls == 4
         assert len(await self.all_of(bus, dead_letter_topic(TOPIC))) == 1
+
+    async def test_what_is_larger_than_a_dead_letter_is_set_aside_by_a_blob_and_redriven_with_its_bytes(
+        self, bus: Bus, tmp_path: Path
+    ) -> None:
+        """P6, P8: an operator let larger records in; neither a large value nor large headers stop a partition."""
+        seen, database = Seen(), SqliteDatabase.open(MEMORY)
+        notes = SqliteDeadLetterNotes(database)
+        await notes.migrate()
+        letters = DeadLetters(bus, notes, FileBlobs.open(tmp_path / "blobs"), lambda: datetime.now(UTC))
+        poison = [
+            RawRecord(TOPIC, b"a", b"\xff" + os.urandom(2_000_000), (("ce_id", b"\xff"), ("ce_id", b"e_1"), ("n", None))),
+            RawRecord(TOPIC, b"a", None, (("ce_id", b"e_2"), ("odd", os.urandom(1_500_000)))),
+            RawRecord(TOPIC, b"a" + os.urandom(1_500_000), b"\xff"),
+            RawRecord(TOPIC, b"a", b"\xff", (("small", b"\x00"),)),
+        ]
+        await bus.publish([record("a", "1")])
+        await bus.publish_raw(poison)
+        await bus.publish([record("a", "2")])
+        async with self.consuming(bus, seen.handle):
+            await seen.until_all("1", "2")
+            await self.until_committed(bus)
+        found = [letter async for letter in letters.of_topic(TOPIC)]
+        assert {await letters.original(letter) for letter in found} == set(poison)
+        assert {letter.record.headers.get("ce_id") for letter in found if letter.blob} == {b"e_1", b"e_2", None}
+        before = {received.position for received in await self.all_of(bus)}
+        for letter in found:
+            await letters.redrive(letter.origin)
+        back = [received for received in await self.all_of(bus) if received.position not in before]
+        assert {(each.key, each.value, each.raw_headers) for each in back} == {
+            (each.key, each.value, (*each.headers, ("dlq_redrives", b"1"))) for each in poison
+        }
+        await database.close()
