@@ -7,6 +7,7 @@ Pure: manifests in, one line a breach out. Not here: rendering them and their sc
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
@@ -114,6 +115,28 @@ def selection_breaches(manifest: Manifest) -> Iterator[str]:
         yield f"{path} is empty: it would select every pod"
 
 
+def range_breaches(manifest: Manifest) -> Iterator[str]:
+    """Kubernetes takes an exception only inside its range, and finds none written as IPv6 inside it that means IPv4."""
+    if manifest.get("kind") != "NetworkPolicy":
+        return
+    peers = [peer for rule in listed(manifest, "spec.egress") for peer in listed(rule, "to")]
+    peers += [peer for rule in listed(manifest, "spec.ingress") for peer in listed(rule, "from")]
+    for peer in peers:
+        whole = at(peer, "ipBlock.cidr")
+        for part in listed(peer, "ipBlock.except"):
+            if not _strictly_inside(str(part), str(whole)):
+                yield f"{part} is no part of {whole} as Kubernetes reads it"
+
+
+def _strictly_inside(part: str, whole: str) -> bool:
+    inner, outer = ipaddress.ip_network(part), ipaddress.ip_network(whole)
+    if isinstance(inner, ipaddress.IPv6Network) and isinstance(outer, ipaddress.IPv6Network):
+        return inner.network_address.ipv4_mapped is None and inner != outer and inner.subnet_of(outer)
+    if isinstance(inner, ipaddress.IPv4Network) and isinstance(outer, ipaddress.IPv4Network):
+        return inner != outer and inner.subnet_of(outer)
+    return False
+
+
 def company_breaches(manifests: Sequence[Manifest]) -> Iterator[str]:
     """Each Deployment has an account of its own, a disruption budget and a network policy; what pods name is there."""
     there = {(str(each.get("kind")), str(at(each, "metadata.name"))) for each in manifests}
@@ -143,7 +166,7 @@ def breaches(manifests: Sequence[Manifest], *, whole: bool) -> list[str]:
     """Every breach, one line each; `whole` where the manifests are all of an installation, as an overlay's are."""
     found: list[str] = []
     for manifest in manifests:
-        checks = [secret_breaches, selection_breaches]
+        checks = [secret_breaches, selection_breaches, range_breaches]
         if manifest.get("kind") in WORKLOADS:
             checks += [confinement_breaches, probe_breaches]
         found += [f"{named(manifest)}: {line}" for check in checks for line in check(manifest)]

@@ -60,6 +60,12 @@ def test_ours_are_right(check_deploy: ModuleType) -> None:
     assert check_deploy.check(ROOT / "deploy" / "k8s") == []
 
 
+def _excepted(manifests: Manifests, block: int) -> list[str]:
+    """What a service may not reach of a range that it may."""
+    excepted: list[str] = of(manifests, "NetworkPolicy", "notifier")["spec"]["egress"][0]["to"][block]["ipBlock"]["except"]
+    return excepted
+
+
 WRONG: dict[str, Callable[[Manifests], object]] = {
     "runAsNonRoot must be True": lambda all_: router(all_)["securityContext"].pop("runAsNonRoot"),
     "runAsUser must be 10000 or more": lambda all_: router(all_)["securityContext"].update(runAsUser=0),
@@ -85,6 +91,11 @@ WRONG: dict[str, Callable[[Manifests], object]] = {
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}, "stringData": {"a": "b"}}
     ),
     "podSelector.matchLabels is empty": lambda all_: of(all_, "NetworkPolicy", "router")["spec"].update(podSelector={}),
+    "::ffff:0:0/96 is no part of ::/0": lambda all_: _excepted(all_, 1).append("::ffff:0:0/96"),
+    "8.0.0.0/6 is no part of 10.0.0.0/8": lambda all_: of(all_, "NetworkPolicy", "threadline-stores")["spec"]["egress"][0]["to"][0][
+        "ipBlock"
+    ].update({"except": ["8.0.0.0/6"]}),
+    "fc00::/7 is no part of 0.0.0.0/0": lambda all_: _excepted(all_, 0).append("fc00::/7"),
     "spec.selector.matchLabels is empty": lambda all_: of(all_, "PodDisruptionBudget", "router")["spec"].update(selector={}),
     "PodDisruptionBudget/router is missing": lambda all_: all_.remove(of(all_, "PodDisruptionBudget", "router")),
     "NetworkPolicy/notifier is missing": lambda all_: all_.remove(of(all_, "NetworkPolicy", "notifier")),
