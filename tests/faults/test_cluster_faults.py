@@ -18,7 +18,7 @@ from threadline_cli.testing.under_load import SHORT, UnderLoad
 from threadline_runtime.testing.certificates import Certificates
 from threadline_runtime.testing.fake_smtp import FakeSmtp
 from threadline_runtime.testing.kafka import KafkaBroker
-from threadline_runtime.testing.kafka_places import coordinator_of
+from threadline_runtime.testing.kafka_places import coordinator_of, until_in_sync
 from threadline_runtime.testing.mail_world import MailWorld
 from threadline_runtime.testing.mongodb import database_url, named_mongodb
 
@@ -47,9 +47,11 @@ def test_brokers_lost_and_the_coordinator_moved(three: World[Standalone]) -> Non
             time.sleep(dice.uniform(1.0, 3.0))
             lost = coordinator(three)
             lost.kill()
+            while coordinator(three) is lost:  # until the other brokers have noticed
+                time.sleep(0.5)
             three.under.recovers()
-            assert coordinator(three) is not lost
             lost.start()
+            asyncio.run(until_in_sync(three.servers.kafka.url))
         for broker in brokers[:2]:
             broker.kill()
         time.sleep(30.0)

@@ -9,15 +9,16 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupCoordinatorNotAvailableError
+from aiokafka.errors import KafkaError
 
 from threadline_runtime.bus.kafka_connection import KafkaConnection, KafkaPace, read_servers
 from threadline_runtime.bus.kafka_topics import TopicPlan, migrate_topics
 
-__all__ = ["QUICK", "admin_of", "coordinator_of", "make_afresh", "remove_topics", "rewind"]
+__all__ = ["QUICK", "admin_of", "coordinator_of", "make_afresh", "remove_topics", "rewind", "until_in_sync"]
 
 QUICK = KafkaPace(session_ms=6_000, heartbeat_ms=100, rebalance_ms=10_000, drain_seconds=8.0, request_seconds=10.0, poll_ms=5)
 _GONE_PAUSE = 0.02
+_BEHIND_PAUSE = 0.2
 
 
 @contextlib.asynccontextmanager
@@ -49,11 +50,24 @@ async def make_afresh(url: str, plans: Sequence[TopicPlan]) -> None:
 
 async def coordinator_of(url: str, group: str) -> int:
     """The number of the broker that leads the group; waits while none does."""
-    async with admin_of(url) as admin, asyncio.timeout(30):
+    async with asyncio.timeout(30):
         while True:
-            with contextlib.suppress(GroupCoordinatorNotAvailableError):
-                return int(await admin.find_coordinator(group))
-            await asyncio.sleep(_GONE_PAUSE)
+            with contextlib.suppress(KafkaError):  # a client asks one broker, which may be the one that was lost
+                async with admin_of(url) as admin:
+                    return int(await admin.find_coordinator(group))
+            await asyncio.sleep(_BEHIND_PAUSE)
+
+
+async def until_in_sync(url: str) -> None:
+    """Wait until every replica of every partition has all that its leader has: only then may the next broker be lost."""
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(KafkaError):
+                async with admin_of(url) as admin:
+                    partitions = [one for topic in await admin.describe_topics() for one in topic["partitions"]]
+                if all(set(one["isr"]) == set(one["replicas"]) for one in partitions):
+                    return
+            await asyncio.sleep(_BEHIND_PAUSE)
 
 
 async def rewind(url: str, groups: Mapping[str, str]) -> None:
