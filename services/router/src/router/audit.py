@@ -63,7 +63,7 @@ class Audit:
     """Joins journal, outcomes and entries."""
 
     def __init__(self, journal: JournalStore, timeline: TimelineStore, bus: Bus, groups: Mapping[str, str]) -> None:
-        """`groups`: topic to the group that works it off (inbound and commands)."""
+        """`groups`: topic to the group that works it off (inbound, commands and intakes)."""
         self._journal = journal
         self._timeline = timeline
         self._bus = bus
@@ -72,25 +72,22 @@ class Audit:
     async def run(self, now: datetime, *, account_id: str | None = None, since: datetime | None = None) -> AuditReport:
         """Audit everything received since a time (at most 90 days back)."""
         start = max(since or now - AUDIT_REACH, now - AUDIT_REACH)
-        # The pipeline's progress is read first: what it had passed then has its outcome by now.
-        horizon = _Horizon(now, await self._oldest_unprocessed())
+        # Progress is read first: what was passed then has its outcome, or stands in the journal, by now.
+        horizon = _Horizon(now, await self._oldest_unprocessed(topics.INBOUND, topics.COMMANDS))
+        unwritten = await self._oldest_unprocessed(topics.INTAKES)
         accounts: dict[str, AccountAudit] = {}
         async for page in self._journal.audited(start, account_id):
             for row in page:
                 _count(accounts.setdefault(row.account_id, AccountAudit(row.account_id)), row, horizon)
-        settled = now - _PATIENCE
+        settled = min(now, unwritten or now) - _PATIENCE
         for account, count in (await self._journal.unjournalled(start, settled, account_id)).items():
             accounts.setdefault(account, AccountAudit(account)).unjournalled = count
         for account, counts in (await self._timeline.sent_counts(start, account_id)).items():
             accounts.setdefault(account, AccountAudit(account)).sent = counts
         return AuditReport(tuple(accounts[a] for a in sorted(accounts)))
 
-    async def _oldest_unprocessed(self) -> datetime | None:
-        found = [
-            part.oldest_unprocessed
-            for topic in (topics.INBOUND, topics.COMMANDS)
-            for part in await self._bus.progress(self._groups[topic], [topic])
-        ]
+    async def _oldest_unprocessed(self, *names: str) -> datetime | None:
+        found = [part.oldest_unprocessed for topic in names for part in await self._bus.progress(self._groups[topic], [topic])]
         return _earliest(found)
 
 

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 import structlog
-from threadline_runtime.errors import TransientError
 from threadline_runtime.metrics import Metrics
 
 from router.audit import AccountAudit, Audit, AuditReport
@@ -33,12 +32,12 @@ class SelfCheck:
         self._sleep = sleep
 
     async def run(self) -> None:
-        """Look until cancelled; while something is away the last answer stands, for that is no loss."""
+        """Look until cancelled; whatever fails, the last answer stands, for that is no loss, and nothing else of the router ends."""
         while True:
             try:
                 await self.look()
-            except TransientError as error:
-                _log.warning("the books cannot be read now", error_class=type(error).__name__)
+            except Exception as error:
+                _log.warning("the books cannot be read now", exc_info=error)
                 await self._sleep(_AGAIN_SECONDS)
             else:
                 await self._sleep(_EVERY_SECONDS)

@@ -18,7 +18,7 @@ from threadline_runtime.blobs.files import FileBlobs
 from threadline_runtime.bus.port import RawRecord
 from threadline_runtime.bus.sqlite import SqliteBus
 from threadline_runtime.configuration.configuration import load_configuration
-from threadline_runtime.errors import TransientError
+from threadline_runtime.errors import ConfigurationError, TransientError
 from threadline_runtime.metrics import Metrics
 from threadline_runtime.signing import SigningKeys
 from threadline_runtime.sqlite import SqliteDatabase
@@ -57,7 +57,7 @@ async def router(tmp_path):
     (tmp_path / "threadline.yaml").write_text(CONFIGURATION)
     database = SqliteDatabase.open(":memory:")
     await migrate(database)
-    bus = await SqliteBus.open(SqliteDatabase.open(":memory:"), version="test")
+    bus = await SqliteBus.open(SqliteDatabase.open(":memory:"), version="test", now=lambda: NOW - timedelta(hours=1))
     around = Surroundings(
         bus=bus,
         database=database,
@@ -77,10 +77,10 @@ async def router(tmp_path):
     await database.close()
 
 
-async def passed(router) -> None:
-    """Until every group has passed everything."""
+async def passed(router, *only: str) -> None:
+    """Until every group has passed everything, or those of some topics."""
     while True:
-        parts = [p for topic, group in GROUPS.items() for p in await router.bus.progress(group, [topic])]
+        parts = [p for topic in only or GROUPS for p in await router.bus.progress(GROUPS[topic], [topic])]
         if parts and all(p.committed >= p.end for p in parts):
             return
         await asyncio.sleep(0.005)
@@ -177,6 +177,47 @@ async def test_a_look_that_fails_is_repeated_soon_and_is_no_loss(router):
     with pytest.raises(asyncio.CancelledError):
         await SelfCheck(Books(), router.metrics, lambda: NOW, sleep=sleep).run()
     assert pauses == [60.0, 3600.0]
+
+
+@pytest.mark.parametrize("mistake", [ValueError("a document nobody can read"), ConfigurationError("the file is damaged")])
+async def test_no_failure_of_a_look_ends_the_router(router, mistake):
+    """P8: who only reads the books never stops those who write them."""
+    pauses: list[float] = []
+    answers = iter([mistake, None, asyncio.CancelledError()])
+
+    class Books:
+        async def run(self, now, *, since):
+            if (error := next(answers)) is not None:
+                raise error
+            return AuditReport(())
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    with pytest.raises(asyncio.CancelledError):
+        await SelfCheck(Books(), router.metrics, lambda: NOW, sleep=sleep).run()
+    assert pauses == [60.0, 3600.0]
+
+
+async def test_an_intake_that_the_journal_has_not_come_to_yet_is_no_loss(router):
+    """P3: after an outage the pipeline may be far ahead of the journal, whose records are larger."""
+    held, journal = asyncio.Event(), router.consumers.journal
+    written = journal._store.add
+
+    async def late(rows):
+        await held.wait()
+        return await written(rows)
+
+    journal._store.add = late
+    await publish(router, fresh("m1"))
+    await passed(router, topics.INBOUND)
+    behind = await router.audit.run(NOW)
+    held.set()
+    await passed(router)
+    caught_up = await router.audit.run(NOW)
+
+    assert (behind.missing, caught_up.missing) == (0, 0)
+    assert [a.outcomes["stored"] for a in caught_up.accounts] == [1]
 
 
 async def test_an_event_that_no_journalled_intake_explains_fails_the_audit(router):
