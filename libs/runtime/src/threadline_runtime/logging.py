@@ -95,16 +95,31 @@ class _Repeats:
         """Whether the line is written."""
         if record.levelno < logging.WARNING:
             return True
-        said = record.msg
-        words = sorted((k, str(v)) for k, v in said.items() if k not in _COUNTING) if isinstance(said, dict) else str(said)
-        line = (record.name, str(words))
-        if record.created - self._written.get(line, -_REPEATED_SECONDS) < _REPEATED_SECONDS:
+        line = _what_it_says(record)
+        age = record.created - self._written.get(line, -_REPEATED_SECONDS)
+        if 0 <= age < _REPEATED_SECONDS:  # a clock that was set back must not silence us
             return False
         self._written.pop(line, None)
         self._written[line] = record.created
         if len(self._written) > _REMEMBERED:
-            del self._written[next(iter(self._written))]
+            self._written.pop(next(iter(self._written)), None)  # another thread may have been here first
         return True
+
+
+def _what_it_says(record: logging.LogRecord) -> tuple[object, ...]:
+    """All that a reader would see of a line but what only counts: its logger, its words, and which error came from where."""
+    said, error = record.msg, _error_in(record.exc_info)
+    words = str(said)
+    if isinstance(said, dict):
+        words = str(sorted((name, str(value)) for name, value in said.items() if name not in _COUNTING))
+        error = _error_in(said.get("exc_info"))
+    return record.name, words, *(() if error is None else (type(error).__name__, *_frames(error.__traceback__)))
+
+
+def _error_in(info: object) -> BaseException | None:
+    """The error that a line speaks of, however it was named."""
+    found = sys.exc_info()[1] if info is True else info[1] if isinstance(info, tuple) else info
+    return found if isinstance(found, BaseException) else None
 
 
 def _renderer(form: str, stream: TextIO) -> Processor:
@@ -127,8 +142,8 @@ def _without_words(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     if isinstance(record, logging.LogRecord) and not event.get("_from_structlog"):
         event["event"] = str(record.msg) if arguments else f"a line of {record.name}"
     info = event.pop("exc_info", None) or (record.exc_info if isinstance(record, logging.LogRecord) else None)
-    error = sys.exc_info()[1] if info is True else info[1] if isinstance(info, tuple) else info
-    if isinstance(error, BaseException):
+    error = _error_in(info)
+    if error is not None:
         event["error_class"] = type(error).__name__
         event["frames"] = _frames(error.__traceback__)
     event.pop("exception", None)

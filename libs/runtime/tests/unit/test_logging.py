@@ -95,6 +95,36 @@ def test_it_is_written_again_after_the_minute(lines, monkeypatch) -> None:
     assert len(lines()) == 2
 
 
+def test_it_is_written_again_after_the_clock_was_set_back(lines, monkeypatch) -> None:
+    log = logging.getLogger("aiokafka")
+    for when in (9000.0, 1000.0):
+        monkeypatch.setattr(time, "time", lambda when=when: when)
+        log.error("Unable connect to %s", "node")
+    assert len(lines()) == 2
+
+
+@pytest.mark.parametrize("name", ["threadline.lifecycle", "uvicorn.error"])
+def test_another_error_under_the_same_text_is_never_held_back(lines, name) -> None:
+    """The second failure is often the one that matters."""
+    log = structlog.stdlib.get_logger(name) if name.startswith("threadline") else logging.getLogger(name)
+
+    def there() -> None:
+        raise KeyError(_WORDS)
+
+    def elsewhere() -> None:
+        raise KeyError(_WORDS)
+
+    def otherwise() -> None:
+        raise IndexError(_WORDS)
+
+    for failing in (there, elsewhere, otherwise, there):
+        try:
+            failing()
+        except LookupError:
+            log.exception("it failed")
+    assert [line["error_class"] for line in lines()] == ["KeyError", "KeyError", "IndexError"]
+
+
 def test_the_console_form_is_for_people() -> None:
     stream = io.StringIO()
     root = logging.getLogger()
