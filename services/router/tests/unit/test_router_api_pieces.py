@@ -1,5 +1,6 @@
 """The API's small pieces: keys, cursors, HTML, download types."""
 
+import asyncio
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from router.api.downloads import download_headers, picture_type
 from router.api.html import safe_html
 from router.api.keys import ApiKey, Scope, digest_of, ensure_first_key, new_key
 from router.api.problems import Problem
+from router.api.sqlite import SqliteKeys
 from router.api.testing import NOW, World
 from threadline_runtime.errors import ConfigurationError
 
@@ -57,6 +59,27 @@ async def test_the_first_key_is_made_once_and_only_its_hash_is_kept(tmp_path: Pa
     assert secret not in repr(key)
     assert await world.parts.keys.by_digest(digest_of(secret)) == key
     assert await world.parts.keys.by_digest(secret) is None
+    await world.close()
+
+
+async def test_two_routers_that_start_at_once_make_one_first_key(tmp_path: Path) -> None:
+    """Interface 1: one key is shown, once; a second one with all rights that nobody asked for would stay behind."""
+    world = await World.open(tmp_path)
+    both_looked = asyncio.Barrier(2)
+
+    class Keys(SqliteKeys):
+        async def list_keys(self):
+            found = await super().list_keys()
+            if not found:
+                await both_looked.wait()
+            return found
+
+    store = Keys(world.database)
+    async with asyncio.timeout(10):
+        shown = await asyncio.gather(*(ensure_first_key(store, None, randomness=lambda n, r=r: r * n, now=NOW) for r in (b"a", b"b")))
+    (key,) = await world.parts.keys.list_keys()
+    (secret,) = (one for one in shown if one is not None)
+    assert await world.parts.keys.by_digest(digest_of(secret)) == key
     await world.close()
 
 

@@ -8,7 +8,7 @@ import hashlib
 import re
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -19,6 +19,7 @@ from threadline_runtime.errors import ConfigurationError
 
 __all__ = ["ApiKey", "KeyStore", "Scope", "digest_of", "ensure_first_key", "new_key"]
 
+_FIRST = "key_first"
 _SECRET = re.compile(r"tl_[A-Za-z0-9_-]{32,128}")
 Randomness = Callable[[int], bytes]
 
@@ -63,10 +64,10 @@ class ApiKey:
 
 
 class KeyStore(Protocol):
-    """Where keys are kept. `digest` is the claim: the same secret twice is one key."""
+    """Where keys are kept. `digest` is the claim: the same secret twice is one key; so is the same `key_id`."""
 
     async def add(self, key: ApiKey, digest: str) -> bool:
-        """Keep a new key; False where its digest is known already."""
+        """Keep a new key; False where its digest or its id is known already."""
         ...
 
     async def by_digest(self, digest: str) -> ApiKey | None:
@@ -118,5 +119,6 @@ async def ensure_first_key(store: KeyStore, wanted: str | None, *, randomness: R
         key, secret = new_key("first key", [Scope.ADMIN], None, randomness=randomness, now=now)
     else:
         key, secret = _key_of(wanted, "first key", [Scope.ADMIN], None, now), wanted
-    await store.add(key, digest_of(secret))
-    return secret
+    # Its id is the claim: of several processes that start at once, one makes it.
+    made = await store.add(replace(key, key_id=_FIRST), digest_of(secret))
+    return secret if made else None
