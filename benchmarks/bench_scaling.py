@@ -47,15 +47,19 @@ Curve = list[dict[str, float]]
 
 @dataclass(frozen=True)
 class Talk:
-    """A conversation: its contact and all that was said."""
+    """A conversation: its contact and the numbers of all that was said (the events themselves would fill the memory)."""
 
     contact: int
-    said: list[InboundEvent]
+    said: list[int]
 
     @property
     def path(self) -> str:
         """Where the API answers it."""
-        return f"/v1/conversations/{strand_id(self.said[0].message_id)}"
+        return f"/v1/conversations/{strand_id(self.message(self.said[0]).message_id)}"
+
+    def message(self, number: int) -> InboundEvent:
+        """What was said."""
+        return received(number, self.contact)
 
 
 class World:
@@ -85,7 +89,7 @@ class World:
         return number / (time.perf_counter() - began)
 
     async def _one(self, talk: Talk) -> None:
-        old = self._chance.choices(talk.said, k=2)
+        old = [talk.message(number) for number in self._chance.choices(talk.said, k=2)]
         events = self._say(talk, _A_TURN)
         await self._take([*events, edited(old[0], self._turn, self._turn + 1), receipt(old[1], self._turn)])
         if self._api is not None:
@@ -93,9 +97,9 @@ class World:
                 (await self._api.get(asked)).raise_for_status()
 
     def _say(self, talk: Talk, messages: int) -> list[InboundEvent]:
-        said = [received(next(self._numbers), talk.contact) for _ in range(messages)]
-        talk.said.extend(said)
-        return said
+        numbers = [next(self._numbers) for _ in range(messages)]
+        talk.said.extend(numbers)
+        return [talk.message(number) for number in numbers]
 
     async def _take(self, events: Sequence[InboundEvent]) -> None:
         await self._router.pipeline.take([(event, 1_000) for event in events])
