@@ -43,6 +43,7 @@ def test_an_unforeseen_error_names_its_class_and_the_way_to_a_trace() -> None:
         (["keys"], 2, "name one of its commands (see `threadline keys --help`)"),
         (["keys", "create", "--scope", "no"], 2, "'--scope': 'no' is not one of"),
         (["keys", "create", "--scope", "no"], 2, "`threadline keys create --help`"),
+        (["dlq", "redrive", "--topic", "threadline.inbound.v1", "--force"], 2, "--force takes one reference"),
         (["conversations"], 2, "THREADLINE_API_KEY"),
         (["conversations", "--api-key", "tl_x", "--url", "http://127.0.0.1:9"], 2, "cannot reach http://127.0.0.1:9"),
     ],

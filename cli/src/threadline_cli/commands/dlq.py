@@ -89,6 +89,8 @@ def redrive(
     """Put a record back on its topic, as it was and under its own ids; or all of a topic, at a pace that its consumers bear."""
     if (reference is None) == (topic is None):
         raise typer.BadParameter("write either a reference as `threadline dlq list` shows it, or --topic")
+    if topic is not None and force:
+        raise typer.BadParameter("--force takes one reference: a whole topic leaves what is in quarantine where it is")
     if topic is not None:
         _refuse_unknown(topic)
         asyncio.run(_redrive_topic(data, topic, 1.0 / rate, as_json=as_json))
