@@ -66,18 +66,21 @@ class Outbox:
     async def _carry_copies(self, stored: Stored) -> None:
         """File and copy what a contact owes of its strands, without the rest: a change made from outside goes on top of it."""
         plain = [i for i in stored.outbox if i.close is None and i.attend is None and i.amend is None]
-        await self._file([e for item in plain for e in item.entries])
+        filed = await self._file([e for item in plain for e in item.entries])
         await self._copy([s for item in plain for s in item.strands])
+        await self._publish(filed)
 
     async def perform(self, tasks: Sequence[Task]) -> None:
         """Carry out items (each document's oldest first) and take them out."""
         if not tasks:
             return
         await failpoint("router.outbox.before_entries")
-        await self._file([e for task in tasks for e in await self._answered(task)])
+        filed = await self._file([e for task in tasks for e in await self._answered(task)])
         await failpoint("router.outbox.after_entries")
         await self._copy([s for task in tasks for s in task.item.strands])
         await failpoint("router.outbox.after_strands")
+        await self._publish(filed)
+        await failpoint("router.outbox.after_publish")
         aligned = dict.fromkeys(c for task in tasks for c in task.item.align)
         if aligned:
             await align(self._parts, self._changer.change, aligned)
@@ -113,18 +116,21 @@ class Outbox:
             return await amend(self._parts, item.amend)
         raise AssertionError("an item without a step")
 
-    async def _file(self, entries: Sequence[EntryDocument]) -> None:
-        """File, apply what waited for them, publish what is stored."""
+    async def _file(self, entries: Sequence[EntryDocument]) -> Sequence[EntryDocument]:
+        """File, and apply what waited for them; as stored."""
         if not entries:
-            return
+            return ()
         stored = await self._parts.timeline.file(entries)
         await failpoint("router.outbox.after_file")
         targets = {name: e.message_id for e in stored.values() for name in (e.message_id, *e.names)}
         await self._amending.apply_waiting(targets)
-        await failpoint("router.outbox.before_publish")
-        await self._publish(list(stored.values()))
+        return tuple(stored.values())
 
     async def _publish(self, stored: Sequence[EntryDocument]) -> None:
+        """Publish what is stored; after the copies of strands, so that who hears of a conversation can answer in it."""
+        if not stored:
+            return
+        await failpoint("router.outbox.before_publish")
         records: list[Record] = [timeline_record(entry_changed(e)) for e in stored]
         records += [outbound_record(e.outbound) for e in stored if e.outbound is not None]
         await self._parts.bus.publish(records)

@@ -23,6 +23,7 @@ from threadline_events.commands import (
 from threadline_events.deliveries import DeliveryUpdated
 from threadline_events.evidence import Evidence
 from threadline_events.inbound import Attachment, Participant
+from threadline_events.timeline import parse_timeline_change
 
 AGENT = Actor(identity="api:key-1", display_name="Jo")
 
@@ -35,6 +36,21 @@ async def opened(desk: Desk, name: str = "m1", author: str = "ann@client.test", 
     event = mail(name, author, **more)
     await desk.take(event)
     return (await desk.entry(event)).strand_id
+
+
+async def test_who_hears_of_a_message_can_answer_it_at_once() -> None:
+    """P7: nothing is told of a conversation that the router itself would not know yet."""
+
+    class Quick(Desk):
+        async def publish(self, records, *, then=()):
+            await super().publish(records, then=then)
+            if len(self.published) == len(records):  # the first that is heard of it
+                strand = parse_timeline_change(records[0].value).entry.strand_id
+                await self.commands.submit(given(self, SendReply, 1, conversation_id=strand, text="We look into it."))
+
+    desk = Quick()
+    await desk.take(mail("m1", "ann@client.test"))
+    assert [sent.text for sent in desk.sent()] == ["We look into it."]
 
 
 async def report(desk: Desk, sent, state: str, attempt: int = 1, number: int = 1, external_ids=()):
