@@ -30,6 +30,7 @@ from faststream.kafka.security import parse_security
 from faststream.kafka.subscriber.usecase import BatchSubscriber
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
+from threadline_runtime.bus.kafka_bounds import bound_batches
 from threadline_runtime.bus.kafka_wire import survive_header_names
 from threadline_runtime.bus.port import RawRecord
 from threadline_runtime.errors import ConfigurationError
@@ -81,6 +82,7 @@ class KafkaConnection:
     def consumer(self, *, auto_offset_reset: str = "none") -> AIOKafkaConsumer:
         """A reader without a group, which is told where to read."""
         survive_header_names()
+        bound_batches()
         return AIOKafkaConsumer(
             **self._client(),
             group_id=None,
@@ -131,6 +133,7 @@ class KafkaConnection:
     ) -> tuple[KafkaBroker, BatchSubscriber]:
         """FastStream's broker with one subscriber, which neither publishes nor makes topics nor commits by itself."""
         survive_header_names()
+        bound_batches()
         milliseconds = int(self.pace.request_seconds * 1000)
         broker = KafkaBroker(
             list(self.servers),

@@ -6,6 +6,7 @@ and the bus makes a new one. Not here: failing records (`processing`), and when 
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -49,6 +50,7 @@ class KafkaMember(Generic[T]):
         self._publish = publish
         self._around = surroundings
         self._batch: asyncio.Task[None] | None = None
+        self._context = contextvars.copy_context()
         self._halt = asyncio.Event()
         self._halt.set()  # nothing is ours before the first assignment
         self._halted_at = surroundings.monotonic()
@@ -121,7 +123,9 @@ class KafkaMember(Generic[T]):
             surroundings=self._around,
             stopping=self._halt,
         )
-        self._batch = batch = asyncio.create_task(processor.process([received(record) for record in records]))
+        # Not in the context of FastStream's call, which names the batch: a timer, even one that was cancelled, would keep all of it.
+        work = processor.process([received(record) for record in records])
+        self._batch = batch = asyncio.create_task(work, context=self._context.copy())
         await asyncio.wait([batch])
         self._batch = None
         self._last_work = self._around.monotonic()
