@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from router.api.keys import Scope, digest_of, ensure_first_key, new_key
+from router.api.keys import Scope, digest_of, ensure_first_key, new_key, refuse_weak_key
 from threadline_connectors.accounts import Condition
 from threadline_runtime.configuration.configuration import Configuration
 from threadline_runtime.errors import ConfigurationError, ThreadlineError, TransientError
 from threadline_runtime.http import HttpServer
 from threadline_runtime.settings import Settings
+from threadline_runtime.starting import database_reached
 
 from threadline_cli.composition import Doors, Services, compose, prepare
 from threadline_cli.foundations import opened
@@ -125,12 +126,17 @@ async def running(data: Path, settings: Settings, configuration: Configuration) 
 async def _start(stack: AsyncExitStack, data: Path, settings: Settings, configuration: Configuration) -> Running:
     folder = await stack.enter_async_context(opened(data, settings, configuration))
     doors = _claim(settings, stack)
+    wanted = settings.api.first_key.get_secret_value() if settings.api.first_key is not None else None
+    refuse_weak_key(wanted)
     services = compose(folder, doors)
     began: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
 
     async def begin() -> None:
         await prepare(folder.base, services, doors)
-        wanted = settings.api.first_key.get_secret_value() if settings.api.first_key is not None else None
+        # The database may have gone again while the bus was waited for.
+        await database_reached(folder.base.database, make_first_key, folder.base.health)
+
+    async def make_first_key() -> None:
         began.set_result(await ensure_first_key(services.router.keys, wanted, randomness=os.urandom, now=datetime.now(UTC)))
 
     life = asyncio.create_task(services.life.run(begin), name="threadline")

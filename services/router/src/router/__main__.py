@@ -15,9 +15,10 @@ from threadline_runtime.http import HttpServer
 from threadline_runtime.lifecycle import Lifecycle, Stage
 from threadline_runtime.process import ServiceProcess, run_process
 from threadline_runtime.signing import load_signing_keys
+from threadline_runtime.starting import database_reached
 
-from router.api.keys import ensure_first_key
-from router.app import Router, Surroundings, build_router, migrate
+from router.api.keys import KeyStore, ensure_first_key, refuse_weak_key
+from router.app import Surroundings, build_router, migrate
 
 
 @asynccontextmanager
@@ -28,7 +29,7 @@ async def _built(base: Foundations, life: Lifecycle) -> AsyncIterator[None]:
     signing = load_signing_keys(settings.signing_keys, base.environment)
     around = Surroundings(base.bus, base.database, base.blobs, base.configuration, signing, base.metrics, secrets.token_bytes)
     router = build_router(around)
-    await _tell_first_key(router, base)
+    await _tell_first_key(router.keys, base)
     web = HttpServer.claim(settings.http.host, settings.http.port, option="THREADLINE_HTTP__PORT")
     life.add("api", lambda: router.serve(web), stage=Stage.INTAKE)
     life.add("router", router.run, stage=Stage.WORK)
@@ -38,13 +39,18 @@ async def _built(base: Foundations, life: Lifecycle) -> AsyncIterator[None]:
         web.close()
 
 
-async def _tell_first_key(router: Router, base: Foundations) -> None:
-    """Print the first API key where it was made just now and nobody chose it."""
+async def _tell_first_key(keys: KeyStore, base: Foundations) -> None:
+    """Print the first API key where it was made just now and nobody chose it; the database may be gone again by now."""
     wanted = base.settings.api.first_key.get_secret_value() if base.settings.api.first_key else None
-    first = await ensure_first_key(router.keys, wanted, randomness=secrets.token_bytes, now=datetime.now(UTC))
-    if first is not None and wanted is None:
-        sys.stdout.write(f"the first API key, shown only now: {first}\n")
-        sys.stdout.flush()
+    refuse_weak_key(wanted)
+
+    async def tell() -> None:
+        first = await ensure_first_key(keys, wanted, randomness=secrets.token_bytes, now=datetime.now(UTC))
+        if first is not None and wanted is None:
+            sys.stdout.write(f"the first API key, shown only now: {first}\n")
+            sys.stdout.flush()
+
+    await database_reached(base.database, tell, base.health)
 
 
 PROCESS = ServiceProcess("router", "threadline-router", migrate, _built)

@@ -17,7 +17,7 @@ from threadline_events.commands import Actor
 from threadline_events.evidence import Evidence
 from threadline_runtime.errors import ConfigurationError
 
-__all__ = ["ApiKey", "KeyStore", "Scope", "digest_of", "ensure_first_key", "new_key"]
+__all__ = ["ApiKey", "KeyStore", "Scope", "digest_of", "ensure_first_key", "new_key", "refuse_weak_key"]
 
 _FIRST = "key_first"
 _SECRET = re.compile(r"tl_[A-Za-z0-9_-]{32,128}")
@@ -106,13 +106,18 @@ def _key_of(secret: str, name: str, scopes: Iterable[Scope], brands: Iterable[st
     )
 
 
+def refuse_weak_key(wanted: str | None) -> None:
+    """Raise ConfigurationError where the operator's own choice of the first key could be guessed."""
+    if wanted is not None and not _SECRET.fullmatch(wanted):
+        raise ConfigurationError("THREADLINE_API__FIRST_KEY must be tl_ and 32 to 128 letters, digits, - or _")
+
+
 async def ensure_first_key(store: KeyStore, wanted: str | None, *, randomness: Randomness, now: datetime) -> str | None:
     """Make the first key of an installation and answer its secret; None where a key exists already.
 
     `wanted` is the operator's own choice (`THREADLINE_API__FIRST_KEY`); raises ConfigurationError where it is too weak.
     """
-    if wanted is not None and not _SECRET.fullmatch(wanted):
-        raise ConfigurationError("THREADLINE_API__FIRST_KEY must be tl_ and 32 to 128 letters, digits, - or _")
+    refuse_weak_key(wanted)
     if await store.list_keys():
         return None
     if wanted is None:
