@@ -34,6 +34,8 @@ __all__ = ["Feed", "PollerHost", "PollerServices"]
 PayloadT = TypeVar("PayloadT")
 _LOOK_SECONDS = 5.0
 _AFTER_DEPOSED = 1.0
+_SLOW_SECONDS = 5.0
+_NOT_CONFIRMED = f"the bus or the blobs have not confirmed within {_SLOW_SECONDS:.0f} s: are they up?"
 _log = structlog.get_logger(__name__)
 
 
@@ -161,7 +163,7 @@ class PollerHost(Generic[PayloadT]):
             await failpoint("connectors.poller.after_fetch")
             if batch.oldest is not None:
                 self._with.metrics.lag(self._feed.source, (self._with.now() - batch.oldest).total_seconds())
-            if batch.payloads:
+            if batch.payloads and not self._is_held_back():  # a few more are fetched before the queues are full
                 self._put(Condition.CATCHING_UP, None)
             await out.put(batch)
         raise RetryableError("the source ended its stream")
@@ -204,12 +206,27 @@ class PollerHost(Generic[PayloadT]):
         # The bus is ours: the batch is kept and tried again under the same ids, and the full queues hold the source back.
         waiting = Backoff(self._with.random)
         while True:
+            slow = asyncio.create_task(self._tell_if_slow())
             try:
                 return await self._with.publisher.publish(taken)
             except TransientError as error:
-                if self._put(Condition.HELD_BACK, str(error)):
-                    _log.warning("publish_failed", **self._names(), reason=str(error))
-                await self._with.sleep(waiting.seconds(judge(error)))
+                failure = error
+            finally:
+                slow.cancel()
+            if self._put(Condition.HELD_BACK, str(failure)):
+                _log.warning("publish_failed", **self._names(), reason=str(failure))
+            await self._with.sleep(waiting.seconds(judge(failure)))
+
+    async def _tell_if_slow(self) -> None:
+        """A bus that neither takes nor refuses holds the source back, too; what waits at the source shows in its lag."""
+        await self._with.sleep(_SLOW_SECONDS)
+        if not self._is_held_back():
+            self._put(Condition.HELD_BACK, _NOT_CONFIRMED)
+            _log.warning("publish_slow", **self._names(), reason=_NOT_CONFIRMED)
+
+    def _is_held_back(self) -> bool:
+        state = self._with.board.state(self._feed.source)
+        return state is not None and state.condition is Condition.HELD_BACK
 
     async def _remove(self, paths: set[Path]) -> None:
         if paths:

@@ -15,7 +15,11 @@ __all__ = ["Backoff", "Verdict", "judge"]
 
 _SHORT = (1.0, 300.0)
 _LONG = (60.0, 900.0)
-"""First and longest wait in seconds. Refused logins wait long: providers lock accounts that knock too often."""
+_OURS = (1.0, 10.0)
+"""First and longest wait in seconds. Refused logins wait long: providers lock accounts that knock too often.
+
+What is our own (bus, database, disk) is asked often, and all has to flow again soon after it is back.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +42,9 @@ def judge(error: Exception) -> Verdict:
         wish = error.retry_after.total_seconds() if error.retry_after is not None else 0.0
         return Verdict(Condition.UNREACHABLE, str(error), *_SHORT, at_least=wish)
     if isinstance(error, TransientError):
-        return Verdict(Condition.HELD_BACK, str(error), *_SHORT)
+        return Verdict(Condition.HELD_BACK, str(error), *_OURS)
     if isinstance(error, OSError):
-        return Verdict(Condition.HELD_BACK, f"{error.strerror or type(error).__name__}: look at disk and memory of this machine", *_SHORT)
+        return Verdict(Condition.HELD_BACK, f"{error.strerror or type(error).__name__}: look at disk and memory of this machine", *_OURS)
     if isinstance(error, ThreadlineError):
         return Verdict(Condition.FAULTY, str(error), *_SHORT)
     return Verdict(Condition.FAULTY, f"an error of our own: {type(error).__name__}; see the log", *_SHORT)

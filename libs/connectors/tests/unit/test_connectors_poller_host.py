@@ -2,91 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from structlog.testing import capture_logs
 from threadline_connectors.accounts import Condition
-from threadline_connectors.errors import AuthError, PayloadError, RetryableError
-from threadline_connectors.poller_host import Feed
-from threadline_connectors.pollers import Batch, Fetched, Reading, Source
-from threadline_connectors.said import NativeName, Said
-from threadline_connectors.stamping import Stamp
+from threadline_connectors.errors import AuthError, RetryableError
 from threadline_connectors.testing.poller_rig import PollerRig, poller_rig
-from threadline_events.inbound import Author, Connector
+from threadline_connectors.testing.shelf import SOURCE, T0, Shelf, shelf_feed
 from threadline_runtime.errors import ConfigurationError, TransientError
-
-SOURCE = Source("acme-sms", "messages")
-STAMP = Stamp("sms", "acme-sms", "acme", "poll", None, None, Connector(name="sms", version="1"), None)
-T0 = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
-
-
-@dataclass
-class Shelf:
-    """A source with numbered things, and a log of what was done to it."""
-
-    things: list[str]
-    log: list[str] = field(default_factory=list)
-    errors: list[Exception] = field(default_factory=list)
-    out: int = 0
-    most_out: int = 0
-    begin: str = "0"
-    batch: int = 2
-
-    async def start(self) -> str:
-        self.log.append("start")
-        return self.begin
-
-    async def follow(self, position: str) -> AsyncIterator[Batch[str]]:
-        self.log.append(f"follow {position}")
-        if self.errors:
-            raise self.errors.pop(0)
-        at = int(position)
-        while at < len(self.things):
-            some = tuple(
-                Fetched(("messages", n), self.things[n], self.things[n].encode(), 1, "text/plain")
-                for n in range(at, min(at + self.batch, len(self.things)))
-            )
-            at += len(some)
-            self.out += len(some)
-            self.most_out = max(self.most_out, self.out)
-            yield Batch(some, str(at), caught_up=at == len(self.things), oldest=T0)
-        await asyncio.Event().wait()
-
-    async def published(self, batch: Batch[str]) -> None:
-        self.out -= len(batch.payloads)
-        self.log.append(f"published {batch.position}")
-
-    async def close(self) -> None:
-        self.log.append("close")
-
-
-class Reader:
-    """Reads a word; `bad` words are rejected."""
-
-    async def read(self, payloads: Sequence[Fetched[str]]) -> Sequence[Reading]:
-        return [self._one(fetched) for fetched in payloads]
-
-    def _one(self, fetched: Fetched[str]) -> Reading:
-        if fetched.payload.startswith("bad"):
-            return Reading(rejection=PayloadError("unreadable", "no"))
-        if fetched.payload.startswith("nothing"):
-            return Reading()
-        author = Author(identity="sms:+4917012345678")
-        return Reading(
-            said=(
-                Said(
-                    kind="message.received",
-                    name=NativeName(fetched.payload),
-                    author=author,
-                    occurred_at=T0,
-                    order="1",
-                    text=fetched.payload,
-                ),
-            )
-        )
 
 
 @pytest.fixture
@@ -95,14 +21,10 @@ async def rig(tmp_path) -> AsyncIterator[PollerRig]:
         yield one
 
 
-def feed(shelf: Shelf, reader: Reader | None = None) -> Feed[str]:
-    return Feed(SOURCE, shelf, reader or Reader(), STAMP)
-
-
 async def test_everything_is_published_once_in_order(rig):
     """P1: all things are on the bus, positions are stored, the state says so."""
     shelf = Shelf(["a", "b", "c", "d", "e"])
-    async with rig.running([feed(shelf)]):
+    async with rig.running([shelf_feed(shelf)]):
         await rig.until(SOURCE, Condition.LISTENING)
         await rig.until_intakes(5)
     assert await rig.checkpoints.position(SOURCE) == "5"
@@ -116,7 +38,7 @@ async def test_everything_is_published_once_in_order(rig):
 async def test_start_is_stored_before_the_first_fetch(rig):
     """P1: what comes while a first start crashes is not skipped by a second start."""
     shelf = Shelf(["old", "new"], begin="1", errors=[RetryableError("cut")])
-    async with rig.running([feed(shelf)]):
+    async with rig.running([shelf_feed(shelf)]):
         await rig.until(SOURCE, Condition.LISTENING)
     assert shelf.log.count("start") == 1
     assert shelf.log.index("start") < shelf.log.index("follow 1")
@@ -135,7 +57,7 @@ async def test_checkpoint_moves_only_after_the_publish(rig, monkeypatch):
         await real(records, then=then)
 
     monkeypatch.setattr(rig.bus, "publish", publish)
-    async with rig.running([feed(shelf)]):
+    async with rig.running([shelf_feed(shelf)]):
         state = await rig.until(SOURCE, Condition.HELD_BACK)
         assert state.reason == "disk full"
         await asyncio.sleep(0.1)
@@ -148,10 +70,50 @@ async def test_checkpoint_moves_only_after_the_publish(rig, monkeypatch):
     assert shelf.log.count("start") == 1
 
 
+async def test_a_bus_that_neither_takes_nor_refuses_is_shown_and_waited_for(rig, monkeypatch):
+    """P1: a publish that hangs holds the source back as one that fails; what is fetched meanwhile does not hide it."""
+    shelf = Shelf([str(n) for n in range(40)])
+    may = asyncio.Event()
+    real = rig.bus.publish
+
+    async def publish(records, *, then=()):
+        await may.wait()
+        await real(records, then=then)
+
+    monkeypatch.setattr(rig.bus, "publish", publish)
+    async with rig.running([shelf_feed(shelf)]):
+        state = await rig.until(SOURCE, Condition.HELD_BACK)
+        assert (state.healthy, state.reason) == (False, "the bus or the blobs have not confirmed within 5 s: are they up?")
+        assert await rig.checkpoints.position(SOURCE) == "0"
+        may.set()
+        await rig.until(SOURCE, Condition.LISTENING)
+    assert len(await rig.intakes()) == 40
+
+
+async def test_what_is_ours_is_asked_often_and_a_source_seldom(rig, monkeypatch):
+    """Recovery: however long the bus was away, all flows again some seconds after it is back."""
+    shelf = Shelf(["a"])
+    waits, real = [], rig.bus.publish
+
+    async def sleep(seconds):
+        waits.append(seconds)
+        await asyncio.sleep(0)
+
+    async def publish(records, *, then=()):
+        if len(waits) < 100:
+            raise TransientError("no server of THREADLINE_BUS__URL lets us in")
+        await real(records, then=then)
+
+    monkeypatch.setattr(rig.bus, "publish", publish)
+    async with replace(rig, services=replace(rig.services, sleep=sleep)).running([shelf_feed(shelf)]):
+        await rig.until(SOURCE, Condition.LISTENING)
+    assert max(waits) <= 10.0
+
+
 async def test_memory_does_not_grow_with_the_backlog(rig):
     """Of a long backlog only a few batches are in hand at a time."""
     shelf = Shelf([str(n) for n in range(600)], batch=10)
-    async with rig.running([feed(shelf)]):
+    async with rig.running([shelf_feed(shelf)]):
         await rig.until(SOURCE, Condition.LISTENING)
     assert shelf.most_out <= 6 * shelf.batch
     assert len(await rig.intakes()) == 600
@@ -160,7 +122,7 @@ async def test_memory_does_not_grow_with_the_backlog(rig):
 async def test_rejected_and_empty_payloads_are_intakes_of_their_own(rig):
     """P3, P8: what cannot be read is an intake with its reason and its bytes; the source goes on."""
     shelf = Shelf(["a", "bad one", "nothing here", "b"])
-    async with rig.running([feed(shelf)]):
+    async with rig.running([shelf_feed(shelf)]):
         await rig.until_intakes(4)
         await rig.until(SOURCE, Condition.LISTENING)
     intakes = {intake.raw: (intake.event_count, intake.outcome, intake.reason) for intake in await rig.intakes()}
@@ -176,12 +138,12 @@ async def test_rejected_and_empty_payloads_are_intakes_of_their_own(rig):
 async def test_a_refetched_payload_is_the_same_intake(rig):
     """P2: a crash before the checkpoint makes the source deliver again: the same intake, the same event."""
     shelf = Shelf(["a"])
-    async with rig.running([feed(shelf)]):
+    async with rig.running([shelf_feed(shelf)]):
         await rig.until_intakes(1)
     token = (await rig.services.leases.hold(SOURCE.lease_name)).token
     await rig.checkpoints.claim(SOURCE, token)
     await rig.checkpoints.store(SOURCE, token, "0")
-    async with rig.running([feed(Shelf(["a"]))]):
+    async with rig.running([shelf_feed(Shelf(["a"]))]):
         await rig.until_intakes(2)
     assert len({intake.intake_id for intake in await rig.intakes()}) == 1
     assert len({event.event_id for event in await rig.events()}) == 1
@@ -202,7 +164,7 @@ async def test_errors_are_states_and_another_round_follows(rig, error, condition
     real = rig.services.board.put
     rig.services.board.put = lambda source, what, now, reason=None: seen.append((what, reason)) or real(source, what, now, reason)
     shelf = Shelf(["a"], errors=[error])
-    async with rig.running([feed(shelf)]):
+    async with rig.running([shelf_feed(shelf)]):
         await rig.until_intakes(1)
     reason = next(reason for what, reason in seen if what is condition)
     assert reason is not None
@@ -216,7 +178,7 @@ async def test_lag_grows_while_the_source_cannot_be_reached(tmp_path):
     clock = [T0]
     async with poller_rig(tmp_path, now=lambda: clock[0]) as rig:
         shelf = Shelf(["a"], errors=[RetryableError("down")] * 1000)
-        async with rig.running([feed(shelf)]):
+        async with rig.running([shelf_feed(shelf)]):
             await rig.until(SOURCE, Condition.UNREACHABLE)
             clock[0] = T0 + timedelta(hours=1)
             await rig.until_counted(3600, "source_lag_seconds", account="acme-sms")
@@ -242,7 +204,7 @@ async def test_a_deposed_host_publishes_duplicates_at_most(rig):
     checkpoints = type("Stealing", (), {"claim": rig.checkpoints.claim, "store": staticmethod(store)})()
     services = replace(rig.services, checkpoints=checkpoints)
     host_rig = replace(rig, services=services)
-    async with host_rig.running([feed(shelf)]):
+    async with host_rig.running([shelf_feed(shelf)]):
         await stolen.wait()
         await asyncio.sleep(0.1)
         assert await rig.checkpoints.position(SOURCE) == "0"
@@ -254,6 +216,6 @@ async def test_two_hosts_share_nothing(rig):
     shelf = Shelf(["a", "b"])
     busy = replace(rig.services, leases=rig.services.leases)
     with contextlib.suppress(asyncio.CancelledError):
-        async with replace(rig, services=busy).running([feed(shelf)]):
+        async with replace(rig, services=busy).running([shelf_feed(shelf)]):
             await rig.until(SOURCE, Condition.LISTENING)
     assert sum(line.startswith("follow") for line in shelf.log) == 1

@@ -18,6 +18,7 @@ from threadline_events.inbound import InboundEvent
 from threadline_events.intakes import Intake
 from threadline_events.records import intake_of
 from threadline_runtime.blobs.files import FileBlobs
+from threadline_runtime.bus.port import Bus
 from threadline_runtime.bus.sqlite import SqliteBus
 from threadline_runtime.leases.leases import Leases
 from threadline_runtime.leases.sqlite import SqliteLeaseStore
@@ -42,7 +43,7 @@ _QUICKLY = 0.02
 class PollerRig:
     """A bus, blobs, checkpoints and leases, and hosts that run feeds over them."""
 
-    bus: SqliteBus
+    bus: Bus
     blobs: FileBlobs
     services: PollerServices
     checkpoints: SqliteCheckpointStore
@@ -103,11 +104,15 @@ class PollerRig:
 
 @asynccontextmanager
 async def poller_rig(
-    folder: Path, *, database: str | Path = MEMORY, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    folder: Path,
+    *,
+    database: str | Path = MEMORY,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    bus: Bus | None = None,
 ) -> AsyncIterator[PollerRig]:
-    """A rig whose waits are short: what would be minutes between rounds is a moment here."""
+    """A rig whose waits are short: what would be minutes between rounds is a moment here. A `bus` that is given is closed at the end."""
     store = SqliteDatabase.open(database)
-    bus = await SqliteBus.open(store)
+    bus = bus or await SqliteBus.open(store)
     blobs = FileBlobs.open(folder / "blobs")
     checkpoints = SqliteCheckpointStore(store)
     await checkpoints.migrate()
@@ -132,4 +137,5 @@ async def poller_rig(
     try:
         yield PollerRig(bus, blobs, services, checkpoints, registry, store)
     finally:
-        await bus.close()  # closes the database
+        await bus.close()
+        await store.close()
