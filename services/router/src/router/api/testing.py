@@ -19,6 +19,7 @@ from threadline_events.states import DeliveryRank
 from threadline_events.timeline import Conversation
 from threadline_runtime.blobs.files import FileBlobs
 from threadline_runtime.blobs.keys import attachment_key
+from threadline_runtime.bus.port import Bus
 from threadline_runtime.bus.sqlite import SqliteBus
 from threadline_runtime.signing import SigningKeys
 from threadline_runtime.sqlite import MEMORY, SqliteDatabase
@@ -98,7 +99,7 @@ class World:
     store: store_sqlite.SqliteTimeline
     journal: SqliteJournal
     blobs: FileBlobs
-    bus: SqliteBus
+    bus: Bus
     parts: ApiParts
     app: FastAPI
     now: datetime = NOW
@@ -107,12 +108,12 @@ class World:
     _made: int = 0
 
     @classmethod
-    async def open(cls, folder: Path, **settings: Any) -> "World":
-        """An empty world with two brands, acme and globex, an account a channel each."""
+    async def open(cls, folder: Path, *, bus: Bus | None = None, **settings: Any) -> "World":
+        """An empty world with two brands, acme and globex, an account a channel each; a `bus` that is given is closed with it."""
         database = SqliteDatabase.open(MEMORY)
         await store_sqlite.migrate(database)
         await api_sqlite.migrate(database)
-        bus = await SqliteBus.open(database)
+        bus = bus or await SqliteBus.open(database)
         store, journal, blobs = store_sqlite.SqliteTimeline(database), SqliteJournal(database), FileBlobs.open(folder / "blobs")
         state = {"count": 0}
 
