@@ -144,6 +144,29 @@ def test_a_dead_letter_is_listed_shown_redriven_and_discarded(quiet: Standalone)
     assert threadline_here("dlq", "show", "threadline.inbound.v1/0/99", *data).returncode == 1
 
 
+def test_a_dead_letter_that_is_too_large_is_shown_and_redriven_from_its_blob(quiet: Standalone) -> None:
+    """P6, P8: the letter names a blob; whoever looks or redrives sees the record."""
+    body = b"not json " * 250_000
+
+    async def poison() -> None:
+        bus = await open_bus(f"sqlite:///{quiet.data.absolute() / 'bus.db'}", version="test")
+        await bus.publish_raw([RawRecord(topics.INBOUND, b"key", body, (("ce_id", b"e_large"),))])
+        await bus.close()
+
+    asyncio.run(poison())
+    data = ("--data", str(quiet.data))
+    (letter_,) = quiet.until("the dead letter", lambda: lines(threadline_here("dlq", "list", *data, "--json")) or None)
+    assert str(letter_["blob"]).startswith("dead-letters/")
+    (shown,) = lines(threadline_here("dlq", "show", str(letter_["reference"]), *data, "--json"))
+    assert (shown["headers"], shown["body"]) == ({"ce_id": "e_large"}, body[:4096].decode())
+    assert threadline_here("dlq", "redrive", str(letter_["reference"]), *data).returncode == 0
+    (again,) = quiet.until("the letter that came back", lambda: lines(threadline_here("dlq", "list", *data, "--json")) or None)
+    assert again["redrives"] == 1
+    (shown,) = lines(threadline_here("dlq", "show", str(again["reference"]), *data, "--json"))
+    assert (shown["headers"], shown["body"]) == ({"ce_id": "e_large"}, body[:4096].decode())
+    assert threadline_here("dlq", "discard", str(again["reference"]), *data).returncode == 0
+
+
 def test_the_page_and_the_documents_are_served_on_the_same_port(quiet: Standalone) -> None:
     for path in ("/", "/v1/openapi.json", "/v1/docs"):
         assert quiet.api.get(path, headers={"Authorization": ""}).status_code == 200
