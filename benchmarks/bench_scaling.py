@@ -23,7 +23,7 @@ from pathlib import Path
 
 import httpx
 from events import edited, receipt, received
-from pace import ClockedWatch
+from pace import ClockedWatch, Speed
 from router.api.keys import ensure_first_key
 from router.app import Router
 from routing import PLACES, Place, PlaceName, emptied, publish, router_on, running, work_off
@@ -35,6 +35,8 @@ _KEY = "tl_only_for_this_benchmark_only_for_this_benchmark"
 _BYSTANDERS = 200
 _FILLED_AT_ONCE = 200
 _A_TURN = 4
+# No longer than the shortest conversation: else the long ones would be slower for being shown more of.
+_PAGE = "limit=10"
 _CONTACTS = 500
 _EACH = 4
 _BATCH = 200
@@ -80,20 +82,20 @@ class World:
             while (missing := self.length - len(talk.said)) > 0:
                 await self._take(self._say(talk, min(missing, _FILLED_AT_ONCE)))
 
-    async def turns(self, number: int) -> float:
-        """Turns a second over so many turns."""
-        began = time.perf_counter()
+    async def turns(self, number: int) -> Speed:
+        """How fast so many turns are."""
+        began, began_cpu = time.perf_counter(), time.process_time()
         for _ in range(number):
             await self._one(self._talks[self._turn % len(self._talks)])
             self._turn += 1
-        return number / (time.perf_counter() - began)
+        return Speed(number / (time.perf_counter() - began), number / (time.process_time() - began_cpu))
 
     async def _one(self, talk: Talk) -> None:
         old = [talk.message(number) for number in self._chance.choices(talk.said, k=2)]
         events = self._say(talk, _A_TURN)
         await self._take([*events, edited(old[0], self._turn, self._turn + 1), receipt(old[1], self._turn)])
         if self._api is not None:
-            for asked in ("/v1/conversations", talk.path, f"{talk.path}/timeline?order=desc", f"{talk.path}/timeline"):
+            for asked in ("/v1/conversations", talk.path, f"{talk.path}/timeline?order=desc&{_PAGE}", f"{talk.path}/timeline?{_PAGE}"):
                 (await self._api.get(asked)).raise_for_status()
 
     def _say(self, talk: Talk, messages: int) -> list[InboundEvent]:
@@ -124,16 +126,23 @@ async def over_length(place: Place, lengths: Sequence[int], rounds: int, turns: 
     async with AsyncExitStack() as stack:
         worlds = [await _world(stack, place, length) for length in lengths]
         for world in worlds:
-            await world.turns(turns // 4)
-        rates: dict[int, list[float]] = {length: [] for length in lengths}
+            await world.turns(turns)
+        speeds: dict[int, list[Speed]] = {length: [] for length in lengths}
         for _ in range(rounds):
             for world in worlds:
-                rates[world.length].append(await world.turns(turns))
-    shortest = rates[lengths[0]]
-    return [
-        _point(length, mine) | {"to_shortest": round(statistics.median(a / b for a, b in zip(mine, shortest, strict=True)), 3)}
-        for length, mine in rates.items()
-    ]
+                speeds[world.length].append(await world.turns(turns))
+    shortest = speeds[lengths[0]]
+    return [_point(length, [one.rate for one in mine]) | _to(shortest, mine) for length, mine in speeds.items()]
+
+
+def _to(shortest: Sequence[Speed], mine: Sequence[Speed]) -> dict[str, float]:
+    """How a length compares to the shortest, round by round; by this process's own CPU it also holds while others use the machine."""
+    pairs = list(zip(mine, shortest, strict=True))
+    return {
+        "cpu_ms": round(statistics.median(1000 / one.cpu_rate for one in mine), 2),
+        "to_shortest": round(statistics.median(one.rate / other.rate for one, other in pairs), 3),
+        "to_shortest_by_cpu": round(statistics.median(one.cpu_rate / other.cpu_rate for one, other in pairs), 3),
+    }
 
 
 def _point(x: float, rates: Sequence[float]) -> dict[str, float]:
@@ -168,7 +177,7 @@ async def measure(on: PlaceName, place: Place, curve: str, *, quick: bool, longe
     """One curve."""
     if curve == "length":
         lengths = [length for length in LENGTHS if length <= (1_000 if quick else longest)]
-        return await over_length(place, lengths, 2 if quick else 5, 8 if quick else 40)
+        return await over_length(place, lengths, 2 if quick else 20, 8 if quick else 10)
     return await over_points(place, curve, 1 if quick else 3, 1_000 if quick else 2_000)
 
 

@@ -124,11 +124,12 @@ def tables(row: Mapping[str, Any]) -> list[str]:
             lines += _table(value)
         elif isinstance(value, dict) and value and all(isinstance(each, dict) for each in value.values()):
             lines += [f"{name}:", "", *_table(list(value.values()), list(value))]
-        elif isinstance(value, dict) and any(isinstance(each, dict) for each in value.values()):
+        elif isinstance(value, dict):
             lines += [f"{name}:", "", *tables(value)]
         else:
             single[name] = value
-    return lines + _table([{"": name, "value": _cell(value)} for name, value in single.items() if name != "path"])
+    figures = [{"": name, "value": _cell(value)} for name, value in single.items() if name != "path"]
+    return lines + (_table(figures) if figures else [])
 
 
 def keep(name: str, found: Mapping[str, Any], folder: Path) -> str:
