@@ -100,7 +100,10 @@ def test_our_settings_are_taken(compose: dict[str, Any], monkeypatch: pytest.Mon
             for variable, value in environment_of(compose["services"][name]).items():
                 patched.setenv(variable, value)
             settings = load_settings()
-        assert (settings.bus.address, settings.database.address) == ("kafka://kafka:9092", "mongodb://mongo:27017/threadline?replicaSet=rs0")
+        assert (settings.bus.address, settings.database.address) == (
+            "kafka://kafka:9092",
+            "mongodb://mongo:27017/threadline?replicaSet=rs0",
+        )
 
 
 def test_kafka_is_told_everything_and_makes_no_topic_by_itself(compose: dict[str, Any]) -> None:
