@@ -28,7 +28,7 @@ from threadline_cli.foundations import opened
 from threadline_events.records import inbound_record, intake_record
 from threadline_runtime.bus.port import Bus
 from threadline_runtime.http import HttpServer
-from threadline_runtime.settings import Settings, UrlSettings
+from threadline_runtime.settings import Settings
 
 _KEY = "tl_only_for_this_benchmark_only_for_this_benchmark"
 _CONTACTS = 500
@@ -104,8 +104,8 @@ def settings_for(place: Place, data: Path) -> Settings:
     """What `threadline up` would be told: nothing for a folder, two URLs for servers."""
     told = Settings()
     if place.kafka is not None:
-        bus = told.bus.model_copy(update={"url": place.kafka})
-        told = told.model_copy(update={"bus": bus, "database": UrlSettings(url=place.database_url(data))})
+        urls = {"bus": {"url": place.kafka}, "database": {"url": place.database_url(data)}}
+        told = Settings(**urls)
     return told.in_folder(data)
 
 
