@@ -50,6 +50,7 @@ class Books:
     repeats: int = 0
     dead_letters: int = 0
     poisoned: int = 0
+    faults: int = 0
     audit: str = ""
     audit_status: int = 0
 
@@ -62,7 +63,7 @@ class Books:
     @property
     def balanced(self) -> bool:
         """Whether nothing is lost, doubled, misfiled or sent twice, and the audit agrees."""
-        return not self.wrong and self.dead_letters == self.poisoned and self.audit_status == 0
+        return not self.wrong and not self.faults and self.dead_letters == self.poisoned and self.audit_status == 0
 
     def __str__(self) -> str:
         """One line of counts, then what is wrong."""
@@ -72,7 +73,7 @@ class Books:
         line = (
             f"acknowledged {self.acknowledged}, {mails}, reordered {len(self.reordered)}; "
             f"replies {replies}, {rest}, counted repeats {self.repeats}; "
-            f"dead letters {self.dead_letters} of {self.poisoned}; audit {self.audit_status}"
+            f"dead letters {self.dead_letters} of {self.poisoned}; audit {self.audit_status}; faults of the API {self.faults}"
         )
         wrong = [
             *self.lost,
@@ -103,7 +104,7 @@ def _place(entry: Entry) -> tuple[datetime, str, str]:
 
 def balance(up: Deployment, history: History, sink: FakeSmtp) -> Books:
     """Join what was acknowledged with what is there now."""
-    books = Books()
+    books = Books(faults=history.faults)
     timelines = _timelines(up)
     entries = _entries(timelines)
     books.reordered = [f"{name} is out of order" for name, found in timelines.items() if found != sorted(found, key=_place)]
@@ -200,7 +201,16 @@ def audit_says(up: Deployment) -> tuple[int, str]:
 
 
 def settle(up: Deployment, history: History, sink: FakeSmtp, within: float = 60.0) -> Books:
-    """Wait until the books balance (what is under way comes to rest), or answer what they say at the end."""
+    """Wait until the books balance (what is under way comes to rest), as long as more gets stored; else answer what they say at the end."""
+    before = -1
+    while True:
+        books = _settled(up, history, sink, within)
+        if books.balanced or books.stored <= before:
+            return books
+        before = books.stored  # a long outage leaves a backlog, and what is still on its way is not lost
+
+
+def _settled(up: Deployment, history: History, sink: FakeSmtp, within: float) -> Books:
     last: list[Books] = []
 
     def rest() -> bool:

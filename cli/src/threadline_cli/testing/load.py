@@ -69,6 +69,8 @@ class History:
     poisoned: int = 0
     """Records that must end as dead letters."""
     refused: int = 0
+    faults: int = 0
+    """Of these, answers by which the API says that the fault is its own: there must be none."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -264,6 +266,7 @@ class Load:
         if answer.status_code != httpx.codes.ACCEPTED:
             with self.history.lock:
                 self.history.refused += 1
+                self.history.faults += answer.is_server_error and answer.status_code != httpx.codes.SERVICE_UNAVAILABLE
             return
         with self.history.lock:
             self.history.replies.append(AcceptedReply(token, answer.json()["message_id"]))

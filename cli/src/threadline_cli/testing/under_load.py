@@ -65,6 +65,6 @@ class UnderLoad(Generic[D]):
         commands = f"; refused {self.history.refused}, commands {len(self.history.commands)}, bounces {self.history.bounces}"
         print(f"\n{what} (seed {SEED}): {books}{commands}{recovered}")  # noqa: T201 - the counts are what a fault test is run for
         self._recoveries = []
-        assert books.balanced, str(books)
+        assert books.balanced and books.acknowledged, str(books)
         self.spoiled = False
         return books
