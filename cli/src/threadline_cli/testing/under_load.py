@@ -65,6 +65,7 @@ class UnderLoad(Generic[D]):
         commands = f"; refused {self.history.refused}, commands {len(self.history.commands)}, bounces {self.history.bounces}"
         print(f"\n{what} (seed {SEED}): {books}{commands}{recovered}")  # noqa: T201 - the counts are what a fault test is run for
         self._recoveries = []
-        assert books.balanced and books.acknowledged, str(books)
+        assert books.acknowledged, "the load wrote nothing"
+        assert books.balanced, str(books)
         self.spoiled = False
         return books
