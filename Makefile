@@ -44,7 +44,7 @@ type: $(READY) ## check types, member by member
 	done; [ -z "$$failed" ]
 
 test: $(READY) ## run every test but the faults and the containers; missing real servers are skipped by name
-	@$(PYTEST) -m "not faults and not containers" -n auto --maxprocesses 4 --dist loadfile
+	@$(PYTEST) -m "not faults and not containers" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-integration: $(READY) ## run the tests against real servers only
 	@$(PYTEST) -m integration
