@@ -22,7 +22,7 @@ from threadline_runtime.testing.kafka_jars import require_kafka
 from threadline_runtime.testing.mail_world import ANN, SUPPORT, MailWorld
 from threadline_runtime.testing.mongodb import MongoServer, database_url, require_mongodb
 
-pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(300)]
 NO_ACCOUNTS = "brands:\n  acme: {name: Acme}\naccounts: []\n"
 
 
@@ -98,7 +98,6 @@ def flood_of(process: OwnProcess) -> list[str]:
     return found
 
 
-@pytest.mark.faults
 def test_kafka_absent_at_the_start_then_without_topics_then_there(site: Site, kafka: Kafka, mongodb: MongoServer) -> None:
     """Issue 5: every service waits alive, says why once, and goes on by itself."""
     mongodb.start()
@@ -119,7 +118,6 @@ def test_kafka_absent_at_the_start_then_without_topics_then_there(site: Site, ka
         assert [process.stop() for process in alone] == [0, 0, 0]
 
 
-@pytest.mark.faults
 def test_wrong_credentials_of_both_until_they_are_right(site: Site, kafka: Kafka, mongodb: MongoServer) -> None:
     """Issue 5: refused at once, said which, nothing restarts; let in, all goes on."""
     kafka.start()
