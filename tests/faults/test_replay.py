@@ -63,6 +63,7 @@ def test_whole_topics_read_again_from_the_start(up: Standalone, mail_world: Mail
     books = settle(up, history, fake_smtp, within=120)
     assert books.balanced, str(books)
     assert books.accepted > 0
+    up.until("what was snoozed to be open again", lambda: not up.conversations(status="snoozed"), within=60)
     assert up.stop() == 0
     before, sent = stored(up.data / "threadline.db"), len(fake_smtp.received)
 

@@ -141,6 +141,7 @@ def test_whole_topics_read_again_from_the_start(fleet: World[Fleet]) -> None:
     with fleet.under.load():
         time.sleep(5.0)
     fleet.under.balance("before whole topics are read again")
+    up.until("what was snoozed to be open again", lambda: not up.conversations(status="snoozed"), within=60)
     before, sent = stored(up.site.database), len(fleet.servers.sink.received)
     for process in up.processes:
         assert process.stop(within=40) == 0
