@@ -50,8 +50,9 @@ class Health:
 
     async def readiness(self) -> Mapping[str, str | None]:
         """What is wrong, by name; all None when the process is ready."""
-        answers = await asyncio.gather(*(_asked(check) for check in self._ready.values()))
-        result: dict[str, str | None] = dict(zip(self._ready, answers, strict=True))
+        checks = dict(self._ready)  # others may be added while we ask
+        answers = await asyncio.gather(*map(_asked, checks.values()))
+        result: dict[str, str | None] = dict(zip(checks, answers, strict=True))
         if self._draining:
             result["process"] = "draining"
         return result

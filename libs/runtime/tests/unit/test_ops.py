@@ -69,6 +69,18 @@ async def test_each_failing_check_is_named_with_its_reason_and_no_foreign_text()
     }
 
 
+async def test_a_check_that_is_added_while_another_answers_breaks_no_answer() -> None:
+    """A process that is still starting is asked, too."""
+    health = Health()
+
+    async def slow() -> None:
+        await asyncio.sleep(0)
+        health.add_readiness("later", slow)
+
+    health.add_readiness("first", slow)
+    assert await health.readiness() == {"first": None}
+
+
 async def test_not_alive_when_the_loop_stood_still() -> None:
     clock, health = _Clock(), Health()
     beat = LoopBeat(clock)
