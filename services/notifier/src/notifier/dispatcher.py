@@ -150,7 +150,8 @@ class AccountDispatcher:
 
     async def _sleep(self, seconds: float) -> None:
         try:
-            await asyncio.wait_for(self._woken.wait(), seconds)
+            async with asyncio.timeout(seconds):  # `wait_for` of Python 3.11 loses a cancel that comes together with the wake
+                await self._woken.wait()
         except TimeoutError:
             return
 

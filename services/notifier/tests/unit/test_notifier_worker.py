@@ -469,3 +469,19 @@ async def test_an_unknown_error_is_blamed_on_a_message_only_while_the_store_answ
     with pytest.raises(OSError, match="gone"):
         await probe()
     assert subscription.service == "notifier"
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2])
+async def test_a_stop_that_comes_together_with_news_is_not_lost(bench: Bench, turns: int) -> None:
+    """A process that is asked to end does, whatever happens in the same moment."""
+    seconds = 60.0
+    bench.dispatcher._woken.clear()
+    sleeping = asyncio.create_task(bench.dispatcher._sleep(seconds))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    bench.dispatcher.wake()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    told = sleeping.cancel()  # False where it had ended already, as it may
+    await asyncio.wait([sleeping])
+    assert sleeping.cancelled() == told

@@ -115,7 +115,8 @@ class KafkaBus:
                 self._around.watch.retrying(subscription.group, name)
                 _log.warning("the consumer is made anew", group=subscription.group, error_class=name, failures=failures)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stopping.wait(), self._around.retry.pause(failures, self._around.jitter()))
+                    async with asyncio.timeout(self._around.retry.pause(failures, self._around.jitter())):
+                        await stopping.wait()
 
     async def tail(self, topics: Sequence[str], after: Sequence[Position] | None = None) -> AsyncIterator[Sequence[Received]]:
         """See the port. Without `after` it starts at the end as it is when the first batch is asked for."""

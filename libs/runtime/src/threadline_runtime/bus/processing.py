@@ -309,7 +309,8 @@ class Processor(Generic[T]):
     async def _wait(self, seconds: float) -> None:
         """Pause, or raise Stopped as soon as the consumer is asked to stop."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
         if self._stopping.is_set():
             raise Stopped
 

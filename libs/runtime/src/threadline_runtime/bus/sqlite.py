@@ -269,4 +269,5 @@ def _fetch_whole(connection: sqlite3.Connection, wants: Sequence[log.Want]) -> l
 async def _sleep(wake: asyncio.Event, seconds: float) -> None:
     """Wait to be woken, but not for ever: another process may have published."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(wake.wait(), seconds)
+        async with asyncio.timeout(seconds):  # `wait_for` of Python 3.11 loses a cancel that comes together with the wake
+            await wake.wait()

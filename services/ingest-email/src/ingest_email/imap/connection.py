@@ -159,7 +159,8 @@ class ImapConnection:
         protocol = self._client.protocol
         if not self._broken and not self._lost.done() and protocol.transport is not None:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(self._client.logout(), 2.0)
+                async with asyncio.timeout(2.0):
+                    await self._client.logout()
         self._broken = True
         leftovers = {self._client.connecting, *self._client.tasks, *protocol.tasks}
         for task in leftovers:
