@@ -26,6 +26,7 @@ from pymongo.read_preferences import ReadPreference
 
 from threadline_runtime.errors import ConfigurationError
 from threadline_runtime.mongo_errors import code_of, mapped
+from threadline_runtime.secrets import shown_url
 
 __all__ = ["Document", "Indexes", "MongoCollection", "MongoDatabase", "Swap", "compound_id", "index"]
 
@@ -98,8 +99,9 @@ class MongoDatabase:
                 )
             name = client.get_default_database(_DEFAULT_NAME).name
         except (PyMongoError, UserWarning, ValueError, TypeError) as error:
-            # Of a password that is not percent-encoded a part would stand in the client's text.
-            why = "user and password must be percent-encoded; look at the options, too" if "@" in url else str(error)
+            # Of a password that is not percent-encoded, or has lost its host, a part would stand in the client's text.
+            clear = "@" not in url and "..." not in shown_url(url)
+            why = str(error) if clear else "user and password must be percent-encoded; look at the options, too"
             raise ConfigurationError(f"THREADLINE_DATABASE__URL: cannot use {split.scheme}://...: {why}") from None
         return cls(client, name, split.netloc.rpartition("@")[2])
 

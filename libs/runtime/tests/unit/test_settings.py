@@ -140,6 +140,7 @@ _ODD = [
     "hunter2",
     "mongodb:u:hunter2@h",
     "mongodb://u:hunter2",
+    "mongodb://u:hun%ter2",
     "mongodb://u:hunter2/@h",
     "mongodb://u:hun%ter2@h",
     "mongodb://u:hunter2@h:x",
