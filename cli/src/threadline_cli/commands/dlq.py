@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from router.domain.documents import IntakeRef
-from router.store.port import Outcome, OutcomeStore
+from router.by_headers import outcome_by_headers
+from router.store.port import OutcomeStore
 from router.stores import migrate, stores_of
 from threadline_events import topics
 from threadline_runtime.bus.dead_letters import DeadLetters, Letter, read_reference, spell_reference
@@ -26,7 +26,6 @@ __all__ = ["register"]
 
 _DATA = Path("data")
 _SHOWN_BYTES = 4096
-_INDEX_DIGITS = 9
 ReferenceArgument = Annotated[str, typer.Argument(metavar="REF", help="topic/partition/offset, as listed.", show_default=False)]
 
 
@@ -117,7 +116,7 @@ class _Desk:
 
     async def record_discarded(self, letter: Letter) -> None:
         """Every event of an intake ends in one outcome, a discarded one too."""
-        outcome = _discarded(letter, datetime.now(UTC))
+        outcome = outcome_by_headers(letter.record, "discarded", letter.why.error_class, datetime.now(UTC))
         if outcome is not None:
             await self.outcomes.record([outcome])
 
@@ -159,15 +158,6 @@ async def _redrive_topic(data: Path, topic: str, pause: float, *, as_json: bool)
 async def _discard(data: Path, reference: str) -> Letter:
     async with _desk(data) as desk:
         return await desk.letters.discard(read_reference(reference), desk.record_discarded)
-
-
-def _discarded(letter: Letter, at: datetime) -> Outcome | None:
-    """The outcome of the event in the letter, by its headers; None where it belongs to no intake."""
-    named = {name: _header(letter, name) for name in ("ce_intakeid", "ce_intakeindex", "ce_id", "ce_account", "ce_channel")}
-    if not named["ce_intakeid"] or not named["ce_intakeindex"].isdecimal() or len(named["ce_intakeindex"]) > _INDEX_DIGITS:
-        return None
-    made = IntakeRef(intake_id=named["ce_intakeid"], index=int(named["ce_intakeindex"]))
-    return Outcome(made, named["ce_id"], named["ce_account"], named["ce_channel"], "discarded", letter.why.error_class, at)
 
 
 def _print_done(letter: Letter, done: str, *, as_json: bool) -> None:

@@ -5,7 +5,6 @@ Not here: handling (journal, pipeline, commands, amending).
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from threadline_events import topics
@@ -16,13 +15,12 @@ from threadline_runtime.bus.port import Message, Received, SetAside, Subscriptio
 from threadline_runtime.failpoints import failpoint
 
 from router.amending import Amending, waiting_delivery
+from router.by_headers import outcome_by_headers
 from router.commands import Commands
-from router.domain.documents import IntakeRef
 from router.journal import Journal, read_intake
 from router.parts import Parts
 from router.pipeline import Pipeline
 from router.recording import record
-from router.store.port import Outcome
 
 __all__ = ["GROUPS", "Consumers"]
 
@@ -34,8 +32,6 @@ GROUPS = {
 }
 """Topic to the group that works it off."""
 _BATCH = 200
-# A foreign record may claim any number; one that no store can hold would make its outcome fail for ever.
-_INDEX_DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,28 +84,10 @@ class Consumers:
     async def _on_dead_letters(self, aside: Sequence[SetAside]) -> None:
         """Even a record that cannot be read is accounted for, by its headers."""
         at = self.parts.clock()
-        outcomes = [found for each in aside if (found := _dead_lettered(each, at)) is not None]
+        told = (outcome_by_headers(each.record, "dead-lettered", each.letter.error_class, at) for each in aside)
+        outcomes = [one for one in told if one is not None]
         if outcomes:
             await record(self.parts, outcomes)
-
-
-def _dead_lettered(each: SetAside, at: datetime) -> Outcome | None:
-    made = _intake_in(each.record)
-    if made is None:
-        return None
-    event, account, channel = (_header(each.record, name) for name in ("ce_id", "ce_account", "ce_channel"))
-    return Outcome(made, event, account, channel, "dead-lettered", each.letter.error_class, at)
-
-
-def _header(dead: Received, name: str) -> str:
-    return dead.headers.get(name, b"").decode("utf-8", "replace")
-
-
-def _intake_in(dead: Received) -> IntakeRef | None:
-    index = _header(dead, "ce_intakeindex")
-    intake = _header(dead, "ce_intakeid")
-    countable = index.isdecimal() and len(index) <= _INDEX_DIGITS
-    return IntakeRef(intake_id=intake, index=int(index)) if intake and countable else None
 
 
 def _read_event(received: Received) -> InboundEvent:
