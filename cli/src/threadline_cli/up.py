@@ -126,7 +126,7 @@ async def running(data: Path, settings: Settings, configuration: Configuration) 
 async def _start(stack: AsyncExitStack, data: Path, settings: Settings, configuration: Configuration) -> Running:
     folder = await stack.enter_async_context(opened(data, settings, configuration))
     doors = _claim(settings, stack)
-    wanted = settings.api.first_key.get_secret_value() if settings.api.first_key is not None else None
+    wanted = settings.api.chosen_key
     refuse_weak_key(wanted)
     services = compose(folder, doors)
     began: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()

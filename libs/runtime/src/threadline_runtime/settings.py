@@ -110,6 +110,11 @@ class ApiSettings(_Part):
 
     first_key: Secret | None = None
 
+    @property
+    def chosen_key(self) -> str | None:
+        """The operator's own choice of the first key, for whoever makes it; to be shown to nobody."""
+        return self.first_key.get_secret_value() if self.first_key is not None else None
+
 
 class Settings(BaseSettings):
     """All settings of a process."""

@@ -41,7 +41,7 @@ async def _built(base: Foundations, life: Lifecycle) -> AsyncIterator[None]:
 
 async def _tell_first_key(keys: KeyStore, base: Foundations) -> None:
     """Print the first API key where it was made just now and nobody chose it; the database may be gone again by now."""
-    wanted = base.settings.api.first_key.get_secret_value() if base.settings.api.first_key else None
+    wanted = base.settings.api.chosen_key
     refuse_weak_key(wanted)
 
     async def tell() -> None:

@@ -232,16 +232,16 @@ class Processor(Generic[T]):
 
     async def _set_aside(self, troubles: Sequence[tuple[Received, _Trouble]]) -> None:
         """Publish the dead letters, then tell the consumer; each until it succeeds, for a lost letter is a lost message."""
-        dead = [self._dead(record, trouble) for record, trouble in troubles]
         aside = [SetAside(record, _why(trouble)) for record, trouble in troubles]
+        dead = [self._dead(each, trouble) for each, (_, trouble) in zip(aside, troubles, strict=True)]
         await failpoint("bus.before_dead_letter")
         await self._insist(lambda: self._publish_letters(dead))
         await failpoint("bus.after_dead_letter")
         hook = self._subscription.on_dead_letters
         if hook is not None:
             await self._insist(lambda: hook(aside))
-        for (record, trouble), each in zip(troubles, aside, strict=True):
-            self._tell(record, trouble, each.letter)
+        for each, (_, trouble) in zip(aside, troubles, strict=True):
+            self._tell(each, trouble.error)
 
     async def _publish_letters(self, dead: Sequence[RawRecord]) -> None:
         letters = [await self._by_blob(letter) if is_too_large(letter) else letter for letter in dead]
@@ -261,10 +261,10 @@ class Processor(Generic[T]):
         blobs = self._around.blobs
         return letter if blobs is None else await put_aside(letter, blobs)
 
-    def _dead(self, record: Received, trouble: _Trouble) -> RawRecord:
+    def _dead(self, each: SetAside, trouble: _Trouble) -> RawRecord:
         return dead_letter_record(
-            record,
-            _why(trouble),
+            each.record,
+            each.letter,
             group=self._subscription.group,
             service=self._subscription.service,
             version=self._around.version,
@@ -272,8 +272,8 @@ class Processor(Generic[T]):
             last_at=trouble.last_at,
         )
 
-    def _tell(self, record: Received, trouble: _Trouble, letter: DeadLetter) -> None:
-        place = record.position
+    def _tell(self, each: SetAside, error: BaseException) -> None:
+        place, letter = each.record.position, each.letter
         _log.warning(
             "record set aside",
             group=self._subscription.group,
@@ -281,10 +281,10 @@ class Processor(Generic[T]):
             partition=place.partition,
             offset=place.offset,
             error_class=letter.error_class,
-            where=_where(trouble.error),
+            where=_where(error),
             attempts=letter.attempts,
         )
-        self._around.watch.dead_lettered(self._subscription.group, record, letter)
+        self._around.watch.dead_lettered(self._subscription.group, each.record, letter)
 
     async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
         """Repeat a step that must not be left out, whatever it raises."""
