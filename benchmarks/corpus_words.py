@@ -1,5 +1,5 @@
 """The words that the corpus of mails is written with (`corpus_mail`), by language. All made up."""
-
+# ruff: noqa: RUF001, SIM905 - words of many languages, as texts: lists of them would fill pages
 
 __all__ = ["OTHER_WORDS", "WORDS"]
 
