@@ -3,6 +3,7 @@
 `standalone.Standalone` is one, `fleet.Fleet` is every service by itself.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -10,9 +11,26 @@ from typing import Protocol, TypeVar
 import httpx
 from threadline_events.timeline import Conversation, Entry
 
-__all__ = ["Deployment"]
+__all__ = ["Deployment", "seen"]
 
 T = TypeVar("T")
+_LOOK_AGAIN_SECONDS = 0.02
+
+
+def seen(
+    what: str, look: Callable[[], T | None], within: float, said: Callable[[], str], ended: Callable[[], str | None] = lambda: None
+) -> T:
+    """Look again and again until there is an answer. Raises TimeoutError with what was `said`, at once where it has `ended`."""
+    deadline = time.monotonic() + within
+    while True:
+        found = look()
+        if found:
+            return found
+        if (end := ended()) is not None:
+            raise TimeoutError(f"waiting for {what}, but it ended with {end}:\n{said()}")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {within:.0f} s for {what}:\n{said()}")
+        time.sleep(_LOOK_AGAIN_SECONDS)
 
 
 class Deployment(Protocol):

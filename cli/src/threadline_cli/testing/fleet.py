@@ -4,7 +4,6 @@ Not here: what one such process is (`alone`).
 """
 
 import itertools
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from types import TracebackType
@@ -14,11 +13,11 @@ import httpx
 from threadline_events.timeline import Conversation, Entry
 
 from threadline_cli.testing.alone import RouterAlone, ServiceAlone, Site
+from threadline_cli.testing.deployment import seen
 from threadline_cli.testing.own_process import OwnProcess
 
 __all__ = ["Fleet"]
 
-_LOOK_AGAIN_SECONDS = 0.05
 T = TypeVar("T")
 
 
@@ -107,14 +106,7 @@ class Fleet:
 
     def until(self, what: str, look: Callable[[], T | None], within: float = 20.0) -> T:
         """Look again and again until there is an answer. Raises TimeoutError with the end of each log."""
-        deadline = time.monotonic() + within
-        while True:
-            found = look()
-            if found:
-                return found
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"waited {within:.0f} s for {what}:\n{self.said()}")
-            time.sleep(_LOOK_AGAIN_SECONDS)
+        return seen(what, look, within, self.said)
 
     def conversations(self, **query: str) -> list[Conversation]:
         """The list of conversations."""

@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,10 +16,11 @@ from typing import Self, TypeVar
 import httpx
 from threadline_runtime.testing.ports import LOOPBACK
 
+from threadline_cli.testing.deployment import seen
+
 __all__ = ["FIRST_KEY", "OwnProcess", "clean_environment"]
 
 FIRST_KEY = "tl_only_for_tests_only_for_tests_only"
-_LOOK_AGAIN_SECONDS = 0.02
 T = TypeVar("T")
 
 
@@ -129,16 +129,12 @@ class OwnProcess(ABC):
 
     def until(self, what: str, look: Callable[[], T | None], within: float = 20.0) -> T:
         """Look again and again until there is an answer. Raises TimeoutError with the end of the log."""
-        deadline = time.monotonic() + within
-        while True:
-            found = look()
-            if found:
-                return found
-            if self._process is not None and self._process.poll() is not None:
-                raise TimeoutError(f"waiting for {what}, but it ended with {self._process.returncode}:\n{self.said()[-4000:]}")
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"waited {within:.0f} s for {what}:\n{self.said()[-4000:]}")
-            time.sleep(_LOOK_AGAIN_SECONDS)
+        return seen(what, look, within, lambda: self.said()[-4000:], self._ended)
+
+    def _ended(self) -> str | None:
+        """The status that it ended with, None while it runs or is not to run."""
+        status = self._process.poll() if self._process is not None else None
+        return None if status is None else str(status)
 
     def _started(self) -> "subprocess.Popen[bytes]":
         if self._process is None:

@@ -160,27 +160,10 @@ async def test_the_router_shows_by_itself_what_is_lost(router):
     assert router.metrics.registry.get_sample_value("threadline_audit_missing") == 1
 
 
-async def test_a_look_that_fails_is_repeated_soon_and_is_no_loss(router):
-    """P8: a bus that is away for a moment ends no router, and is not shown as a loss."""
-    pauses: list[float] = []
-    answers = iter([TransientError("the bus is away"), None, asyncio.CancelledError()])
-
-    class Books:
-        async def run(self, now, *, since):
-            if (error := next(answers)) is not None:
-                raise error
-            return AuditReport(())
-
-    async def sleep(seconds: float) -> None:
-        pauses.append(seconds)
-
-    with pytest.raises(asyncio.CancelledError):
-        await SelfCheck(Books(), router.metrics, lambda: NOW, sleep=sleep).run()
-    assert pauses == [60.0, 3600.0]
-
-
-@pytest.mark.parametrize("mistake", [ValueError("a document nobody can read"), ConfigurationError("the file is damaged")])
-async def test_no_failure_of_a_look_ends_the_router(router, mistake):
+@pytest.mark.parametrize(
+    "mistake", [TransientError("the bus is away"), ValueError("a document nobody can read"), ConfigurationError("the file is damaged")]
+)
+async def test_a_look_that_fails_is_repeated_soon_and_ends_no_router(router, mistake):
     """P8: who only reads the books never stops those who write them."""
     pauses: list[float] = []
     answers = iter([mistake, None, asyncio.CancelledError()])
