@@ -14,23 +14,12 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import structlog
-from prometheus_client import CollectorRegistry
-from router.app import Surroundings, build_router, migrate
+from router.app import migrate
+from router.testing.small_shop import router_on
 from threadline_cli.testing.flood import Flood, Passed, pass_through
-from threadline_runtime.blobs.files import FileBlobs
-from threadline_runtime.configuration.configuration import load_configuration
-from threadline_runtime.metrics import Metrics
 from threadline_runtime.opening import migrate_bus, open_bus, open_database
-from threadline_runtime.signing import SigningKeys
 from threadline_runtime.testing.kafka import running_kafka
 from threadline_runtime.testing.mongodb import database_url, running_mongodb
-
-CONFIGURATION = """
-brands:
-  acme: {name: Acme}
-accounts:
-  - {id: support-mail, channel: email, brand: acme, address: support@acme.test}
-"""
 
 
 @contextmanager
@@ -48,24 +37,13 @@ async def run(urls: tuple[str, str], flood: Flood) -> Passed:
     """One run over empty places."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        (folder / "threadline.yaml").write_text(CONFIGURATION)
         bus = await open_bus(urls[0], version="bench")
         stack.push_async_callback(bus.close)
         database = open_database(urls[1])
         stack.push_async_callback(database.close)
         await migrate(database)
         await migrate_bus(bus)
-        router = build_router(
-            Surroundings(
-                bus=bus,
-                database=database,
-                blobs=FileBlobs.open(folder / "blobs"),
-                configuration=load_configuration(folder / "threadline.yaml"),
-                signing=SigningKeys([b"k" * 32]),
-                metrics=Metrics(CollectorRegistry()),
-                randomness=lambda size: b"r" * size,
-            )
-        )
+        router = router_on(bus, database, folder)
         return await pass_through(router, flood.records(), within=900)
 
 

@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from pymongo import MongoClient
 from router.consuming import GROUPS
 from router.testing.desk import mail
+from router.testing.small_shop import CONFIGURATION
 from threadline_cli.testing.alone import RouterAlone, Site
 from threadline_cli.testing.lag import seconds_to_catch_up
 from threadline_cli.testing.standalone import threadline
@@ -33,12 +34,6 @@ from threadline_runtime.testing.ports import LOOPBACK
 pytestmark = [pytest.mark.faults, pytest.mark.integration, pytest.mark.timeout(300)]
 AN_HOUR_AGO = datetime.now(UTC) - timedelta(hours=1)
 MAILS = 40
-CONFIGURATION = """
-brands:
-  acme: {name: Acme}
-accounts:
-  - {id: support-mail, channel: email, brand: acme, address: support@acme.test}
-"""
 
 
 @pytest.fixture

@@ -7,26 +7,16 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
-from router.app import Router, Surroundings, build_router, migrate
+from router.app import Router, migrate
+from router.testing.small_shop import router_on
 from threadline_cli.testing.flood import Flood, letters_of, pass_through
 from threadline_cli.testing.under_load import SEED, SHORT
-from threadline_runtime.blobs.files import FileBlobs
-from threadline_runtime.configuration.configuration import load_configuration
-from threadline_runtime.metrics import Metrics
 from threadline_runtime.opening import migrate_bus, open_bus, open_database
-from threadline_runtime.signing import SigningKeys
 from threadline_runtime.testing.kafka import running_kafka
 from threadline_runtime.testing.mongodb import database_url, running_mongodb
 
 pytestmark = [pytest.mark.faults, pytest.mark.integration, pytest.mark.timeout(1800)]
 EACH = int(os.environ.get("THREADLINE_FAULTS_POISON", "500" if SHORT else "10000"))
-CONFIGURATION = """
-brands:
-  acme: {name: Acme}
-accounts:
-  - {id: support-mail, channel: email, brand: acme, address: support@acme.test}
-"""
 
 
 @pytest.fixture(params=["sqlite", "kafka-mongodb"])
@@ -40,7 +30,6 @@ def urls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, 
 
 @pytest.fixture
 async def router(urls: tuple[str, str], tmp_path: Path) -> AsyncIterator[Router]:
-    (tmp_path / "threadline.yaml").write_text(CONFIGURATION)
     async with AsyncExitStack() as stack:
         bus = await open_bus(urls[0], version="test")
         stack.push_async_callback(bus.close)
@@ -48,17 +37,7 @@ async def router(urls: tuple[str, str], tmp_path: Path) -> AsyncIterator[Router]
         stack.push_async_callback(database.close)
         await migrate(database)
         await migrate_bus(bus)
-        yield build_router(
-            Surroundings(
-                bus=bus,
-                database=database,
-                blobs=FileBlobs.open(tmp_path / "blobs"),
-                configuration=load_configuration(tmp_path / "threadline.yaml"),
-                signing=SigningKeys([b"k" * 32]),
-                metrics=Metrics(CollectorRegistry()),
-                randomness=lambda size: b"r" * size,
-            )
-        )
+        yield router_on(bus, database, tmp_path)
 
 
 async def test_poison_of_every_kind_between_good_mail(router: Router) -> None:

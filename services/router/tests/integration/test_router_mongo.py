@@ -7,50 +7,29 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from prometheus_client import CollectorRegistry
-from router.app import Surroundings, build_router, migrate
+from router.app import migrate
 from router.audit import AccountAudit
 from router.consuming import GROUPS
 from router.domain.documents import Claim
 from router.store.mongo import MongoTimeline
 from router.store.port import ConversationQuery, EntryPage
 from router.testing.desk import Desk, mail
+from router.testing.small_shop import router_on
 from threadline_events.intakes import Intake
 from threadline_events.records import inbound_record, intake_record
-from threadline_runtime.blobs.files import FileBlobs
 from threadline_runtime.bus.sqlite import SqliteBus
-from threadline_runtime.configuration.configuration import load_configuration
-from threadline_runtime.metrics import Metrics
 from threadline_runtime.mongo import MongoCollection, MongoDatabase
-from threadline_runtime.signing import SigningKeys
 from threadline_runtime.sqlite import MEMORY, SqliteDatabase
 
 pytestmark = pytest.mark.integration
 NOW = datetime.now(UTC)
-CONFIGURATION = """
-brands:
-  acme: {name: Acme}
-accounts:
-  - {id: support-mail, channel: email, brand: acme, address: support@acme.test}
-"""
 
 
 @pytest.fixture
 async def router(mongodb: MongoDatabase, tmp_path):
-    (tmp_path / "threadline.yaml").write_text(CONFIGURATION)
     await migrate(mongodb)
     bus = await SqliteBus.open(SqliteDatabase.open(MEMORY), version="test")
-    made = build_router(
-        Surroundings(
-            bus=bus,
-            database=mongodb,
-            blobs=FileBlobs.open(tmp_path / "blobs"),
-            configuration=load_configuration(tmp_path / "threadline.yaml"),
-            signing=SigningKeys([b"k" * 32]),
-            metrics=Metrics(CollectorRegistry()),
-            randomness=lambda size: b"r" * size,
-        )
-    )
+    made = router_on(bus, mongodb, tmp_path)
     running = asyncio.create_task(made.run())
     yield made
     running.cancel()

@@ -5,22 +5,18 @@ import contextlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from prometheus_client import CollectorRegistry
-from router.app import Surroundings, build_router, migrate
+from router.app import migrate
 from router.audit import AuditReport
 from router.consuming import GROUPS
 from router.self_check import SelfCheck
 from router.testing.desk import mail
+from router.testing.small_shop import router_on
 from threadline_events import topics
 from threadline_events.intakes import Intake
 from threadline_events.records import inbound_record, intake_record
-from threadline_runtime.blobs.files import FileBlobs
 from threadline_runtime.bus.port import RawRecord
 from threadline_runtime.bus.sqlite import SqliteBus
-from threadline_runtime.configuration.configuration import load_configuration
 from threadline_runtime.errors import ConfigurationError, TransientError
-from threadline_runtime.metrics import Metrics
-from threadline_runtime.signing import SigningKeys
 from threadline_runtime.sqlite import SqliteDatabase
 
 CONFIGURATION = """
@@ -54,20 +50,10 @@ def fresh(name: str, **more):
 
 @pytest.fixture
 async def router(tmp_path):
-    (tmp_path / "threadline.yaml").write_text(CONFIGURATION)
     database = SqliteDatabase.open(":memory:")
     await migrate(database)
     bus = await SqliteBus.open(SqliteDatabase.open(":memory:"), version="test", now=lambda: NOW - timedelta(hours=1))
-    around = Surroundings(
-        bus=bus,
-        database=database,
-        blobs=FileBlobs.open(tmp_path / "blobs"),
-        configuration=load_configuration(tmp_path / "threadline.yaml"),
-        signing=SigningKeys([b"k" * 32]),
-        metrics=Metrics(CollectorRegistry()),
-        randomness=lambda n: b"r" * n,
-    )
-    made = build_router(around)
+    made = router_on(bus, database, tmp_path, CONFIGURATION)
     running = asyncio.create_task(made.run())
     yield made
     running.cancel()
