@@ -47,7 +47,7 @@ class Case:
 CASES = (
     Case("commit-before-effect", KILLS, ",".join(f"bus.before_handle@{n}" for n in range(1, 10))),
     Case("publish-skipped-after-insert", KILLS, ",".join(f"router.outbox.before_publish@{n}" for n in range(1, 9))),
-    Case("outbox-cleared-before-publish", KILLS, ",".join(["router.outbox.before_entries"] * 4)),
+    Case("outbox-cleared-before-publish", KILLS, ",".join(f"router.outbox.before_publish@{n}" for n in range(1, 9))),
     Case("checkpoint-before-publish", KILLS, ",".join(["connectors.poller.after_checkpoint"] * 3)),
     Case("compare-and-set-without-the-version", f"{MODEL}[compare-and-set without the version]", in_model=True),
     Case("wall-clock-lease", SKEW),

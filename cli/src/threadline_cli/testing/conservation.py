@@ -6,9 +6,11 @@ Nothing acknowledged may be lost, doubled, filed under another person, or sent t
 import asyncio
 import email
 import json
+import math
 import re
+import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -201,32 +203,26 @@ def audit_says(up: Deployment) -> tuple[int, str]:
 
 
 def settle(up: Deployment, history: History, sink: FakeSmtp, within: float = 60.0) -> Books:
-    """Wait until the books balance (what is under way comes to rest), as long as more gets stored; else answer what they say at the end."""
-    before = -1
-    while True:
-        books = _settled(up, history, sink, within)
-        if books.balanced or books.stored <= before:
+    """Wait until the books balance, at most so many seconds from the last entry that came; then answer what they say.
+
+    A long outage leaves a backlog, and what is still on its way is not lost.
+    """
+    most, last = -1, time.monotonic()
+
+    def rest() -> Books | None:
+        nonlocal most, last
+        began = time.monotonic()
+        entries = _entries(_timelines(up))
+        if len(entries) > most:
+            most, last = len(entries), began
+        patient = began - last < within
+        if patient and any(entry.state in _OPEN_STATES for entry in entries if entry.direction == "outbound"):
+            books = None
+        else:
+            books = balance(up, history, sink)
+        if books is not None and (books.balanced or not patient):
             return books
-        before = books.stored  # a long outage leaves a backlog, and what is still on its way is not lost
+        time.sleep(time.monotonic() - began)  # so that looking leaves half of the time to those who work it off
+        return None
 
-
-def _settled(up: Deployment, history: History, sink: FakeSmtp, within: float) -> Books:
-    last: list[Books] = []
-
-    def rest() -> bool:
-        states = Counter(entry.state for entry in _entries(_timelines(up)) if entry.direction == "outbound")
-        if any(states[state] for state in _OPEN_STATES):
-            return False
-        last[:] = [balance(up, history, sink)]
-        return last[0].balanced
-
-    _until_quiet(up, rest, within)
-    return last[0] if last else balance(up, history, sink)
-
-
-def _until_quiet(up: Deployment, look: Callable[[], bool], within: float) -> None:
-    try:
-        up.until("the books to balance", look, within)
-    except TimeoutError as error:
-        if "but it ended" in str(error):
-            raise
+    return up.until("the books to balance", rest, math.inf)
