@@ -23,6 +23,7 @@ from threadline_runtime.bus.kafka import KafkaBus
 from threadline_runtime.bus.kafka_connection import read_servers
 from threadline_runtime.bus.kafka_topics import plans_for
 from threadline_runtime.bus.port import Message, Received, Subscription
+from threadline_runtime.garbage import look_rarely
 from threadline_runtime.testing.kafka import KAFKA_VARIABLE, running_kafka
 from threadline_runtime.testing.kafka_places import make_afresh
 
@@ -103,6 +104,7 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--json", action="store_true", help="one JSON object, nothing else")
     chosen = arguments.parse_args()
+    look_rarely()
     with ExitStack() as stack:
         url = os.environ.get(KAFKA_VARIABLE) or stack.enter_context(running_kafka()).url
         result = asyncio.run(measure(url, chosen.count, chosen.rounds))

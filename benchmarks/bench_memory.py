@@ -24,6 +24,7 @@ from threadline_events import topics
 from threadline_events.inbound import InboundEvent
 from threadline_events.records import inbound_record, intake_record
 from threadline_runtime.bus.sqlite import SqliteBus
+from threadline_runtime.garbage import look_rarely
 
 _SLICE = 2_000
 _CONTACTS = 2_000
@@ -98,6 +99,7 @@ def main() -> None:
     arguments.add_argument("--events", type=int, default=100_000)
     arguments.add_argument("--json", action="store_true", help="one JSON object, nothing else")
     chosen = arguments.parse_args()
+    look_rarely()
     with Progress(console=Console(stderr=True)) as progress:
         result = asyncio.run(measure(chosen.events, progress))
     print(json.dumps(result) if chosen.json else "\n".join(f"{name}: {value}" for name, value in result.items()))

@@ -28,6 +28,7 @@ from threadline_runtime.bus.kafka_topics import PARTITIONS, plans_for
 from threadline_runtime.bus.port import Bus, Subscription
 from threadline_runtime.bus.sqlite import SqliteBus
 from threadline_runtime.configuration.configuration import Configuration, load_configuration
+from threadline_runtime.garbage import look_rarely
 from threadline_runtime.metrics import Metrics
 from threadline_runtime.opening import open_database
 from threadline_runtime.signing import SigningKeys
@@ -59,7 +60,8 @@ class Place:
 
 @contextmanager
 def running(name: PlaceName) -> Iterator[Place]:
-    """The place, with servers of its own or those that the environment names."""
+    """The place, with servers of its own or those that the environment names; this process set up as ours are, for both sides alike."""
+    look_rarely()
     if name == "sqlite":
         yield Place()
         return

@@ -17,6 +17,7 @@ from router.api.keys import Scope, digest_of, ensure_first_key, new_key, refuse_
 from threadline_connectors.accounts import Condition
 from threadline_runtime.configuration.configuration import Configuration
 from threadline_runtime.errors import ConfigurationError, ThreadlineError, TransientError
+from threadline_runtime.garbage import look_rarely
 from threadline_runtime.http import HttpServer
 from threadline_runtime.settings import Settings
 from threadline_runtime.starting import database_reached
@@ -114,6 +115,7 @@ async def running(data: Path, settings: Settings, configuration: Configuration) 
 
     Raises ConfigurationError where it cannot start, Stopped where it is asked to end while it waits.
     """
+    look_rarely()
     async with AsyncExitStack() as stack:
         try:
             started = await _start(stack, data, settings, configuration)

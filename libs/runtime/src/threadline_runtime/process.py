@@ -19,6 +19,7 @@ from threadline_runtime.configuration.configuration import load_configuration
 from threadline_runtime.errors import ConfigurationError, ThreadlineError
 from threadline_runtime.failpoints import arm_failpoints
 from threadline_runtime.foundations import Foundations, Process, laid
+from threadline_runtime.garbage import look_rarely
 from threadline_runtime.health import LoopBeat
 from threadline_runtime.http import HttpServer
 from threadline_runtime.lifecycle import Lifecycle, Stage
@@ -77,6 +78,7 @@ async def _run(service: ServiceProcess, settings: Settings) -> None:
     configuration = load_configuration(Path(os.environ.get("THREADLINE_CONFIG", "threadline.yaml")))
     holder = f"{service.package}-{os.getpid()}-{secrets.token_hex(8)}"
     process = Process(service.package, version(service.distribution), holder)
+    look_rarely()
     ops = HttpServer.claim(settings.ops.host, settings.ops.port, option="THREADLINE_OPS__PORT")
     async with laid(process, settings, configuration, os.environ) as base, AsyncExitStack() as stack:
         beat, life = LoopBeat(time.monotonic), Lifecycle(on_stop=base.health.drain)
