@@ -1,5 +1,7 @@
 """Record keys and the keys under which events wait for their target. Nobody else joins strings into a key."""
 
+from functools import lru_cache
+
 from threadline_events import ids
 from threadline_events.commands import Command
 from threadline_events.deliveries import AnyDelivery, DeskPosted
@@ -74,6 +76,7 @@ def target_key(channel: str, account_id: str, brand: str, external_id: str) -> s
     return _join("email", brand, external_id) if channel == "email" else _join(channel, account_id, brand, external_id)
 
 
+@lru_cache(maxsize=1024)  # a batch asks for the same few times
 def target_message_id(key: str) -> str | None:
     """The id of the message that a `target_key` names, if the connector made that id of nothing but this name; None for mail.
 

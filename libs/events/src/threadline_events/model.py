@@ -1,7 +1,8 @@
 """What every model of the contract shares: frozen, unknown fields ignored, times cut to the millisecond in UTC."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer
 
@@ -31,10 +32,33 @@ def spell_time(moment: datetime) -> str:
 Timestamp = Annotated[datetime, AfterValidator(cut_to_millisecond), PlainSerializer(spell_time, return_type=str, when_used="json")]
 
 
+@cache
+def _blank(model: type[BaseModel]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Every field in its order with its default (a required one: undefined), and the names of those whose default is a new dict."""
+    fields = model.model_fields
+    fresh = tuple(name for name, field in fields.items() if field.default_factory is dict)
+    return {name: field.default for name, field in fields.items()}, fresh
+
+
 class Model(BaseModel):
     """A frozen part of the contract; changes only by addition within a major version."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    @classmethod
+    def of_valid(cls, **values: Any) -> Self:
+        """One of values that were validated before: what `model_construct` makes, by field names alone, in a quarter of its time.
+
+        For the hot path. Nothing is checked; a required field that is left out is undefined. Of defaults made anew only dicts are known.
+        """
+        blank, fresh = _blank(cls)
+        model = cls.__new__(cls)
+        put = object.__setattr__  # the class is frozen
+        put(model, "__dict__", {**blank, **{name: {} for name in fresh}, **values})
+        put(model, "__pydantic_fields_set__", set(values))
+        put(model, "__pydantic_extra__", None)
+        put(model, "__pydantic_private__", None)
+        return model
 
     def to_json(self) -> bytes:
         """The body of a record."""

@@ -47,6 +47,25 @@ def test_golden_payloads_are_read_and_written_unchanged(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
+def test_what_is_made_of_valid_values_is_what_was_validated(path):
+    """Nothing downstream can tell the two apart, down to the bytes of their JSON."""
+    read = READERS[topic_of(path)](path.read_bytes())
+
+    made = type(read).of_valid(**{name: getattr(read, name) for name in read.model_fields_set})
+
+    assert made == read
+    assert made.to_json() == read.to_json()
+    assert made.model_copy(update={"brand": "other"}).model_fields_set == read.model_fields_set | {"brand"}
+
+
+def test_a_default_that_can_change_is_nobody_elses():
+    one, other = InboundEvent.of_valid(), InboundEvent.of_valid()
+
+    assert one.channel_data == {}
+    assert one.channel_data is not other.channel_data
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
 def test_golden_payloads_obey_the_committed_schema(path):
     schema = json.loads((schemas.DIRECTORY / f"{topic_of(path)}.v1.json").read_text())
 

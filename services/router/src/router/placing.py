@@ -81,7 +81,7 @@ async def place_mails(parts: Parts, mails: Sequence[SizedEvent]) -> list[Message
     placed = [batch.place(event, found) for event, found in zip(events, evidence, strict=True)]
     mentions = [mentioned_names(found) for found in evidence]
     claims = {
-        event.message_id: Claim.model_construct(
+        event.message_id: Claim.of_valid(
             message_id=event.message_id,
             brand=event.brand,
             party=where.party,

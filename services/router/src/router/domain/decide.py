@@ -69,7 +69,7 @@ class Draft:
 
     def item(self, at: datetime) -> OutboxItem:
         """The decisions as one item of the outbox."""
-        return OutboxItem.model_construct(
+        return OutboxItem.of_valid(
             number=self.expected + 1,
             at=at,
             close=self.close,

@@ -33,4 +33,4 @@ def is_looping(recent: Sequence[Recent], at: datetime, body: str) -> bool:
 def remember(recent: tuple[Recent, ...], at: datetime, body: str) -> tuple[Recent, ...]:
     """The list with one more, and no more of it than the breaker needs."""
     kept = [r for r in recent if at - r.at <= WINDOW]
-    return (*kept[-_ALLOWED + 1 :], Recent.model_construct(at=at, body=body))
+    return (*kept[-_ALLOWED + 1 :], Recent.of_valid(at=at, body=body))

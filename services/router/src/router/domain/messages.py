@@ -70,7 +70,7 @@ def message_of(event: InboundEvent, *, size: int) -> Message:
 
 def intake_of(event: InboundEvent) -> IntakeRef | None:
     """Which event of which intake it is; None for what nobody took in."""
-    return IntakeRef.model_construct(intake_id=event.intake_id, index=event.intake_index) if event.intake_id else None
+    return IntakeRef.of_valid(intake_id=event.intake_id, index=event.intake_index) if event.intake_id else None
 
 
 def entry_of(message: Message, *, strand_id: str | None, inbound_seq: int | None, why: tuple[Why, ...]) -> EntryDocument:
@@ -79,7 +79,7 @@ def entry_of(message: Message, *, strand_id: str | None, inbound_seq: int | None
     made = intake_of(event)
     identity = event.author.identity
     names = (target_key(event.channel, event.account_id, event.brand, event.external_id),) if event.external_id else ()
-    return EntryDocument.model_construct(
+    return EntryDocument.of_valid(
         message_id=event.message_id,
         brand=event.brand,
         party=message.party,

@@ -49,7 +49,7 @@ def _state(entry: EntryDocument) -> dict[str, Any]:
 
 def entry_view(entry: EntryDocument, conversation_id: str | None = None) -> Entry:
     """The entry as it shows. `conversation_id`: what its strand reads in now; without it the strand's own id, which leads there."""
-    return Entry.model_construct(
+    return Entry.of_valid(
         message_id=entry.message_id,
         conversation_id=conversation_id or entry.strand_id,
         strand_id=entry.strand_id,
@@ -59,7 +59,7 @@ def entry_view(entry: EntryDocument, conversation_id: str | None = None) -> Entr
         channel=entry.channel,
         account_id=entry.account_id,
         brand=entry.brand,
-        author=EntryAuthor.model_construct(identity=entry.author.identity, display_name=entry.author.display_name, role=entry.author.role),
+        author=EntryAuthor.of_valid(identity=entry.author.identity, display_name=entry.author.display_name, role=entry.author.role),
         participants=entry.participants,
         language=entry.language,
         occurred_at=entry.occurred_at,
@@ -91,7 +91,7 @@ def shown_words(entry: EntryDocument) -> tuple[str | None, str | None]:
 
 def entry_changed(entry: EntryDocument) -> EntryChanged:
     """The snapshot for the timeline topic. Only what customers wrote and what is sent to them is visible to customers."""
-    return EntryChanged.model_construct(
+    return EntryChanged.of_valid(
         type="entry.changed",
         entry=entry_view(entry),
         visibility="internal" if entry.direction == "internal" or not entry.shown else "customer",
