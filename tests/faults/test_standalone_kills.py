@@ -54,7 +54,7 @@ def place_of(adapters: str, mail_world: MailWorld, certificates: Certificates, s
     if adapters == SQLITE:
         return Place(adapters, {}, 30)
     found = stack.enter_context(servers(mail_world, certificates))
-    return Place(adapters, found.direct, 90)
+    return Place(adapters, found.direct, 180)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ _REQUESTS_KEPT = timedelta(days=90)
 INDEXES: Final[Indexes] = {
     "router_contacts": (index("outbox.at"),),
     "router_edges": (index("outbox.at"), index("ends")),
-    "router_strands": (index("copy.owner", "copy.status"), index("copy.joins")),
+    "router_strands": (index("copy.owner", "copy.status"),),
     "router_summaries": (index("joined", "-active_at", "-_id"), index("snoozed_until")),
     "router_entries": (
         index("strand_id", "occurred_at", "order", "_id"),

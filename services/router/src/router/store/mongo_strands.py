@@ -1,4 +1,8 @@
-"""On MongoDB: the copies of strands, and the summaries derived from them."""
+"""On MongoDB: the copies of strands, and the summaries derived from them.
+
+Beside its copy a strand's document keeps the ids of those that ever joined it, so that a conversation is found by `_id` alone and reading
+it costs the same however many conversations there are. It may name too many, and stand there before the strand's own copy does.
+"""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -22,7 +26,7 @@ class MongoStrands:
 
     async def strands(self, strand_ids: Iterable[str]) -> Mapping[str, Strand]:
         """The copies that there are."""
-        return {one["_id"]: _strand(one) for one in await self._strands.by_ids(strand_ids)}
+        return {one["_id"]: _strand(one) for one in await self._strands.by_ids(strand_ids) if "copy" in one}
 
     async def strands_of(self, owners: Iterable[str]) -> Sequence[Strand]:
         """The copies of all strands of these contacts."""
@@ -34,13 +38,18 @@ class MongoStrands:
 
     async def strands_joined_to(self, strand_ids: Iterable[str]) -> Sequence[Strand]:
         """These and those that join one of them."""
-        ids = list(strand_ids)
-        return [_strand(one) for one in await self._strands.find({"$or": [{"_id": {"$in": ids}}, {"copy.joins": {"$in": ids}}]})]
+        ids = frozenset(strand_ids)
+        found = await self._strands.by_ids(ids)
+        named = {i for one in found for i in one.get("joined_by", ())} - ids
+        if named:
+            found += [one for one in await self._strands.by_ids(named) if one.get("copy", {}).get("joins") in ids]
+        return [_strand(one) for one in found if "copy" in one]
 
     async def write_strands(self, strands: Sequence[Strand]) -> None:
         """Write copies; the highest version stands."""
         # Documents compare field by field, and the first is the version.
-        await self._strands.write([UpdateOne({"_id": one.strand_id}, {"$max": {"copy": _copy(one)}}, upsert=True) for one in strands])
+        copies = [UpdateOne({"_id": one.strand_id}, {"$max": {"copy": _copy(one)}}, upsert=True) for one in strands]
+        await self._strands.write([*copies, *map(_told_to_whom_it_joins, (one for one in strands if one.joins is not None))])
 
     async def summaries(self, strand_ids: Iterable[str]) -> Mapping[str, Conversation]:
         """The summaries that there are."""
@@ -63,7 +72,7 @@ class MongoStrands:
 
     async def all_strand_ids(self) -> AsyncIterator[Sequence[str]]:
         """Every strand's id, in pages."""
-        async for page in self._strands.pages({}, order=[("_id", 1)], fields=["_id"]):
+        async for page in self._strands.pages({"copy.version": {"$gte": 0}}, order=[("_id", 1)], fields=["_id"]):
             yield [one["_id"] for one in page]
 
 
@@ -79,6 +88,10 @@ def _copy(strand: Strand) -> Document:
         "joins": strand.joins,
         "doc": strand.to_json().decode(),
     }
+
+
+def _told_to_whom_it_joins(strand: Strand) -> UpdateOne:
+    return UpdateOne({"_id": strand.joins}, {"$addToSet": {"joined_by": strand.strand_id}}, upsert=True)
 
 
 def _summary(found: Document) -> Conversation:

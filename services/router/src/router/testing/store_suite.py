@@ -145,6 +145,16 @@ class StoreSuite:
         assert {s.strand_id for s in await store.open_strands_of(["p_bob", "p_ann"])} == {"c_1", "c_2", "c_4"}
         assert list(await store.strands_joined_to([])) == []
 
+    async def test_a_strand_joins_one_whose_copy_is_not_written_yet_or_no_longer(self, store: RouterStore) -> None:
+        """Copies are written late: what is not there is not listed, and what joined once is found only while it does."""
+        await store.write_strands([_strand(1, "c_2", "p_bob", joins="c_1")])
+        assert {s.strand_id for s in await store.strands_joined_to(["c_1"])} == {"c_2"}
+        assert await store.strands(["c_1"]) == {}
+        assert [i async for page in store.all_strand_ids() for i in page] == ["c_2"]
+        await store.write_strands([_strand(1), _strand(2, "c_2", "p_bob")])
+        assert {s.strand_id for s in await store.strands_joined_to(["c_1"])} == {"c_1"}
+        assert (await store.strands(["c_1"]))["c_1"].version == 1
+
     async def test_a_summary_is_written_only_over_the_version_that_was_read(self, store: RouterStore) -> None:
         """An older derivation in flight misses."""
         assert await store.write_summaries([_summary(1)]) == {"c_1"}
