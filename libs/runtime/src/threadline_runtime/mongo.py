@@ -5,13 +5,13 @@ read concern `majority` stays too, so that doing nothing because something was r
 (each store brings its own), and which error asks for what (`mongo_errors`).
 """
 
+import asyncio
 import json
 import warnings
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import pymongo
@@ -30,6 +30,7 @@ from threadline_runtime.secrets import shown_url
 
 __all__ = ["Document", "Indexes", "MongoCollection", "MongoDatabase", "Swap", "compound_id", "index"]
 
+T = TypeVar("T")
 Document: TypeAlias = dict[str, Any]
 """A document as it is stored; it does not leave the adapters."""
 Indexes: TypeAlias = Mapping[str, Sequence[IndexModel]]
@@ -77,6 +78,7 @@ class MongoDatabase:
             write_concern=WriteConcern(w="majority", j=True),
         )
         self.where = where
+        self._under_way: set[asyncio.Task[Any]] = set()
 
     @classmethod
     def open(cls, url: str) -> "MongoDatabase":
@@ -112,31 +114,42 @@ class MongoDatabase:
     async def make_indexes(self, indexes: Indexes) -> None:
         """Create what is missing; waits as long as it takes on a large collection. Raises TransientError, ConfigurationError."""
         for name, wanted in indexes.items():
-            with self.asked(None):
-                await self._database[name].create_indexes(list(wanted))
+            await self.ask(None, self._database[name].create_indexes(list(wanted)))
 
     async def probe(self) -> None:
         """Write one small document; raises what a write would raise."""
-        with self.asked(_PROBE_SECONDS):
-            await self._database["runtime_probe"].update_one({"_id": "probe"}, {"$set": {"at": ObjectId()}}, upsert=True)
+        mark = {"$set": {"at": ObjectId()}}
+        await self.ask(_PROBE_SECONDS, self._database["runtime_probe"].update_one({"_id": "probe"}, mark, upsert=True))
 
     async def drop(self) -> None:
         """Remove the whole database; for tests."""
-        with self.asked(_DEADLINE_SECONDS):
-            await self._client.drop_database(self._database.name)
+        await self.ask(_DEADLINE_SECONDS, self._client.drop_database(self._database.name))
 
     async def close(self) -> None:
-        """Let go of the connections. A second call does nothing."""
+        """Let go of the connections, which ends what is under way. A second call does nothing."""
         await self._client.close()
+        if self._under_way:
+            await asyncio.wait(self._under_way)
 
-    @contextmanager
-    def asked(self, seconds: float | None) -> Iterator[None]:
-        """Give what is awaited inside a deadline, and its errors the type that says what to do."""
+    async def ask(self, seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
+        """What an operation of the client answers within a deadline; its errors get the type that says what to do.
+
+        It is never broken off: who is cancelled only stops waiting for it. On Python 3.11 a cancel at the wrong moment leaves a lock of
+        the client taken for ever, and every later operation with it (`asyncio.wait_for` ends before what it waits for has).
+        """
         try:
             with pymongo.timeout(seconds):
-                yield
+                task = asyncio.create_task(work)
+            self._under_way.add(task)
+            task.add_done_callback(self._ended)
+            return await asyncio.shield(task)
         except (PyMongoError, BSONError, UnicodeError, OverflowError) as error:
             raise mapped(error, self.where) from error
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # who stopped waiting for it does not want a warning
 
 
 class MongoCollection:
@@ -148,14 +161,12 @@ class MongoCollection:
 
     async def find(self, where: Document, *, fields: Sequence[str] = (), order: Order = (), limit: int = 0) -> list[Document]:
         """The documents, whole or with these fields and `_id` only; `limit` 0 is none."""
-        with self._database.asked(_DEADLINE_SECONDS):
-            cursor = self._collection.find(where, list(fields) or None, limit=limit, sort=list(order) or None)
-            return await cursor.to_list()
+        cursor = self._collection.find(where, list(fields) or None, limit=limit, sort=list(order) or None)
+        return await self._database.ask(_DEADLINE_SECONDS, cursor.to_list())
 
     async def first(self, where: Document, *, order: Order = ()) -> Document | None:
         """The first of them."""
-        with self._database.asked(_DEADLINE_SECONDS):
-            return await self._collection.find_one(where, sort=list(order) or None)
+        return await self._database.ask(_DEADLINE_SECONDS, self._collection.find_one(where, sort=list(order) or None))
 
     async def by_ids(self, ids: Iterable[Any], *, fields: Sequence[str] = ()) -> list[Document]:
         """Those that there are of any number of ids."""
@@ -172,18 +183,20 @@ class MongoCollection:
         cursor = self._collection.find(where, list(fields) or None, sort=list(order) or None, batch_size=size)
         try:
             while True:
-                with self._database.asked(_DEADLINE_SECONDS):
-                    page = await cursor.to_list(size)
+                page = await self._database.ask(_DEADLINE_SECONDS, cursor.to_list(size))
                 if not page:
                     return
                 yield page
         finally:
-            await cursor.close()
+            await self._database.ask(_DEADLINE_SECONDS, cursor.close())
 
     async def grouped(self, stages: Sequence[Document]) -> list[Document]:
         """The answer of an aggregation."""
-        with self._database.asked(_DEADLINE_SECONDS):
+
+        async def answered() -> list[Document]:
             return await (await self._collection.aggregate(list(stages))).to_list()
+
+        return await self._database.ask(_DEADLINE_SECONDS, answered())
 
     async def insert(self, documents: Sequence[Document]) -> frozenset[int]:
         """Insert each where nothing has its `_id`; the places of those that found one there."""
@@ -206,23 +219,25 @@ class MongoCollection:
 
     async def change(self, where: Document, change: Document) -> bool:
         """Change the one document that matches; False where there is none."""
-        with self._database.asked(_DEADLINE_SECONDS):
-            return (await self._collection.update_one(where, change)).matched_count == 1
+        return (await self._database.ask(_DEADLINE_SECONDS, self._collection.update_one(where, change))).matched_count == 1
 
     async def put(self, where: Document, change: Document) -> Document | None:
         """Change the document or make it, and answer it as it is then; None where it is there and does not match."""
         for _ in range(2):  # a refused insert may have lost a race for a new document, which the second time it finds
-            with self._database.asked(_DEADLINE_SECONDS):
-                try:
-                    return await self._collection.find_one_and_update(where, change, upsert=True, return_document=ReturnDocument.AFTER)
-                except DuplicateKeyError:
-                    continue
+            refused, found = await self._database.ask(_DEADLINE_SECONDS, self._put(where, change))
+            if not refused:
+                return found
         return None
+
+    async def _put(self, where: Document, change: Document) -> tuple[bool, Document | None]:
+        try:
+            return False, await self._collection.find_one_and_update(where, change, upsert=True, return_document=ReturnDocument.AFTER)
+        except DuplicateKeyError:
+            return True, None
 
     async def delete(self, where: Document) -> None:
         """Remove the one document that matches, if any."""
-        with self._database.asked(_DEADLINE_SECONDS):
-            await self._collection.delete_one(where)
+        await self._database.ask(_DEADLINE_SECONDS, self._collection.delete_one(where))
 
     async def swap(self, swaps: Sequence[Swap]) -> frozenset[str]:
         """Compare-and-set each; the ids of those stored.
@@ -242,15 +257,17 @@ class MongoCollection:
 
     async def _bulk(self, changes: Sequence[Change]) -> tuple[int, frozenset[int]]:
         """How many documents matched, and the places of what was refused because its `_id` is there."""
-        with self._database.asked(_BULK_SECONDS):
-            try:
-                done = await self._collection.bulk_write(list(changes), ordered=False)
-            except BulkWriteError as error:
-                details = error.details or {}
-                if code_of(error) is not None or details.get("writeConcernErrors"):
-                    raise
-                return int(details.get("nMatched", 0)), frozenset(int(item["index"]) for item in details["writeErrors"])
-            return done.matched_count, frozenset()
+        return await self._database.ask(_BULK_SECONDS, self._written(changes))
+
+    async def _written(self, changes: Sequence[Change]) -> tuple[int, frozenset[int]]:
+        try:
+            done = await self._collection.bulk_write(list(changes), ordered=False)
+        except BulkWriteError as error:
+            details = error.details or {}
+            if code_of(error) is not None or details.get("writeConcernErrors"):
+                raise
+            return int(details.get("nMatched", 0)), frozenset(int(item["index"]) for item in details["writeErrors"])
+        return done.matched_count, frozenset()
 
 
 def index(*keys: str, unique: bool = False, kept: timedelta | None = None) -> IndexModel:
