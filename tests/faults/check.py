@@ -97,7 +97,7 @@ def main() -> int:
             noticed, how = verdict(case)
             unnoticed += not noticed
             table.add_row(case.name, "yes" if noticed else "NO", how)
-            progress.console.print(f"{case.name}: {'noticed' if noticed else 'NOT NOTICED'}")
+            progress.console.print(f"{case.name}: {'noticed' if noticed else 'NOT NOTICED: ' + how}", markup=False, highlight=False)
     Console().print(table)
     return 1 if unnoticed else 0
 
