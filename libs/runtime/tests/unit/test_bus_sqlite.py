@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import structlog
 from threadline_events.records import Record
 from threadline_runtime.blobs.files import FileBlobs
 from threadline_runtime.bus.port import Bus, Subscription
@@ -58,6 +59,21 @@ async def test_nothing_is_trimmed_that_a_group_has_not_passed_or_that_is_young()
     clock[0] += timedelta(days=20)
     assert await bus.trim() == 0, "no group has passed it"
     await bus.close()
+
+
+async def test_a_flood_of_poison_is_a_line_in_the_log_and_not_a_flood_there() -> None:
+    bus = await SqliteBus.open(SqliteDatabase.open(MEMORY), partitions=1, retry=FAST)
+    await bus.publish([*(Record(_TOPIC, b"a", b"\xff") for _ in range(300)), record("a", "good")])
+    seen = Seen()
+    with structlog.testing.capture_logs() as logs:
+        task = asyncio.create_task(bus.consume(Subscription((_TOPIC,), "g", decode, seen.handle, max_records=400)))
+        await seen.until_all("good")
+        await drain(task)
+    await bus.close()
+
+    (line,) = [one for one in logs if one["event"] == "records set aside"]
+    assert (line["count"], line["error_class"]) == (300, "UnicodeDecodeError")
+    assert line["first"] == {"topic": _TOPIC, "partition": 0, "offset": 0}
 
 
 async def test_another_process_publishes_and_the_consumers_see_it(tmp_path: Path) -> None:

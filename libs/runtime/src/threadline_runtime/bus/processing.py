@@ -5,6 +5,7 @@ Not here: where records come from, what a commit is, and how partitions are shar
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -240,8 +241,7 @@ class Processor(Generic[T]):
         hook = self._subscription.on_dead_letters
         if hook is not None:
             await self._insist(lambda: hook(aside))
-        for each, (_, trouble) in zip(aside, troubles, strict=True):
-            self._tell(each, trouble.error)
+        self._tell(aside, [trouble.error for _, trouble in troubles])
 
     async def _publish_letters(self, dead: Sequence[RawRecord]) -> None:
         letters = [await self._by_blob(letter) if is_too_large(letter) else letter for letter in dead]
@@ -272,19 +272,23 @@ class Processor(Generic[T]):
             last_at=trouble.last_at,
         )
 
-    def _tell(self, each: SetAside, error: BaseException) -> None:
-        place, letter = each.record.position, each.letter
-        _log.warning(
-            "record set aside",
-            group=self._subscription.group,
-            topic=place.topic,
-            partition=place.partition,
-            offset=place.offset,
-            error_class=letter.error_class,
-            where=_where(error),
-            attempts=letter.attempts,
-        )
-        self._around.watch.dead_lettered(self._subscription.group, each.record, letter)
+    def _tell(self, aside: Sequence[SetAside], errors: Sequence[BaseException]) -> None:
+        """Count each; one line in the log for all that failed alike, so that a flood of them does not hide the rest."""
+        alike: dict[tuple[str, str], list[SetAside]] = defaultdict(list)
+        for each, error in zip(aside, errors, strict=True):
+            self._around.watch.dead_lettered(self._subscription.group, each.record, each.letter)
+            alike[each.letter.error_class, _where(error)].append(each)
+        for (error_class, where), some in alike.items():
+            place = some[0].record.position
+            _log.warning(
+                "records set aside",
+                group=self._subscription.group,
+                count=len(some),
+                error_class=error_class,
+                where=where,
+                attempts=some[0].letter.attempts,
+                first={"topic": place.topic, "partition": place.partition, "offset": place.offset},
+            )
 
     async def _insist(self, step: Callable[[], Awaitable[None]]) -> None:
         """Repeat a step that must not be left out, whatever it raises."""
