@@ -79,8 +79,9 @@ def verdict(case: Case) -> tuple[bool, str]:
     if sound.returncode != 0:
         return False, f"red without the fault, too:\n{sound.stdout[-2000:]}"
     result = run(case, seeded=True)
-    noticed = result.returncode == TESTS_FAILED and "AssertionError" in result.stdout and " error" not in result.stdout.splitlines()[-1]
     line = next((text for text in result.stdout.splitlines() if text.startswith("E ") and "Error" in text), "").strip("E ")
+    wanted = "AssertionError: acknowledged" if case.places else "AssertionError"  # the books, not a place that was never reached
+    noticed = result.returncode == TESTS_FAILED and line.startswith(wanted) and " error" not in result.stdout.splitlines()[-1]
     return noticed, line[:200] if noticed else f"exit {result.returncode}:\n{result.stdout[-2000:]}"
 
 

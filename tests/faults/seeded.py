@@ -35,9 +35,9 @@ def publish_skipped_after_insert() -> None:
     """What is found filed already is not published: a crash between the insert and the publish is never made good."""
     real = Outbox._file
 
-    async def file(self: Any, entries: Any) -> None:
+    async def file(self: Any, entries: Any) -> Any:
         before = await self._parts.timeline.entries([entry.message_id for entry in entries])
-        await real(self, [entry for entry in entries if entry.message_id not in before])
+        return await real(self, [entry for entry in entries if entry.message_id not in before])
 
     Outbox._file = file  # type: ignore[method-assign]
 
