@@ -132,9 +132,9 @@ class Amending:
         """Target to message id, where its entry is filed."""
         wanted = {w.target for w in waiting}
         named = await self._parts.timeline.named(wanted)
-        byid = await self._parts.timeline.refs(wanted)
+        filed = await self._parts.timeline.filed(wanted)
         found = {name: ref.message_id for name, refs in named.items() for ref in reversed(refs) if ref.filed}
-        return found | {i: i for i, ref in byid.items() if ref.filed}
+        return found | {i: i for i in filed}
 
     def _change(self, waiting: Waiting, message_id: str) -> _Change:
         if waiting.kind == "delivery":

@@ -23,7 +23,7 @@ from router.parts import Parts, rounds
 from router.people import readings
 from router.placing import SizedEvent, own_mail, place_mails
 from router.recording import record
-from router.store.port import ContactChange, EntryRef, Outcome, OutcomeName, Owed, Stored
+from router.store.port import ContactChange, Outcome, OutcomeName, Owed, Stored
 
 __all__ = ["Pipeline"]
 
@@ -82,11 +82,11 @@ class Pipeline:
             mine[message.party].append(message)
         documents = await self._parts.timeline.contacts(mine)
         await failpoint("router.pipeline.after_documents")
-        recorded = await self._parts.timeline.refs(m.message_id for m in todo)
+        filed = await self._parts.timeline.filed(m.message_id for m in todo)
         await failpoint("router.pipeline.after_entries")
         needy = [c for c, messages in mine.items() if _may_open(documents.get(c), messages)]
         others = await readings(self._parts.timeline, needy)
-        rounds_ = [_Deciding(self._parts, c, documents.get(c), messages, recorded) for c, messages in mine.items()]
+        rounds_ = [_Deciding(self._parts, c, documents.get(c), messages, filed) for c, messages in mine.items()]
         for deciding in rounds_:
             deciding.decide(others.get(deciding.contact_id, {}))
         lost = await self._store([d for d in rounds_ if d.draft.decided])
@@ -180,9 +180,7 @@ def _may_open(stored: Stored | None, messages: Sequence[Message]) -> bool:
 class _Deciding:
     """One contact in one round: its messages, what it decides, and what is left over."""
 
-    def __init__(
-        self, parts: Parts, contact_id: str, stored: Stored | None, messages: Sequence[Message], recorded: Mapping[str, EntryRef]
-    ) -> None:
+    def __init__(self, parts: Parts, contact_id: str, stored: Stored | None, messages: Sequence[Message], filed: frozenset[str]) -> None:
         first = messages[0]
         contact = stored.contact if stored else new_contact(contact_id, first.event.brand, first.party_identity)
         self.contact_id = contact_id
@@ -192,7 +190,7 @@ class _Deciding:
         self.before: list[Message] = []
         self.left: list[Message] = []
         self._policies = parts.policies
-        self._recorded = recorded
+        self._filed = filed
         self._owed = {e.message_id for item in (stored.outbox if stored else ()) for e in item.entries}
 
     def still_owed(self, message: Message) -> bool:
@@ -203,8 +201,7 @@ class _Deciding:
         """Decide about the messages in their order, as many as one item may hold."""
         size, drafted = 0, set[str]()
         for message in self.messages:
-            ref = self._recorded.get(message.message_id)
-            if message.message_id in self._owed or message.message_id in drafted or (ref is not None and ref.filed):
+            if message.message_id in self._owed or message.message_id in drafted or message.message_id in self._filed:
                 self.before.append(message)
                 continue
             if self.draft.entries and (len(self.draft.entries) >= _MOST_A_DECISION or size + message.size > _BYTES_A_DECISION):

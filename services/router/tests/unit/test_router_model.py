@@ -343,7 +343,7 @@ class _SeenBefore:
     def __init__(self, timeline: Any, seen: Any) -> None:
         self._timeline, self._seen = timeline, seen
 
-    async def refs(self, _: Any) -> Any:
+    async def filed(self, _: Any) -> Any:
         return self._seen
 
     def __getattr__(self, name: str) -> Any:
@@ -356,7 +356,7 @@ def _entries_first(patch: pytest.MonkeyPatch) -> None:
 
     async def early(self: Any, todo: Any) -> Any:
         other = copy.copy(self)
-        seen = await self._parts.timeline.refs([m.message_id for m in todo])
+        seen = await self._parts.timeline.filed([m.message_id for m in todo])
         other._parts = replace(self._parts, timeline=_SeenBefore(self._parts.timeline, seen))
         return await real(other, todo)
 

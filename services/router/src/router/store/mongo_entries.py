@@ -50,6 +50,10 @@ class MongoEntries:
         claims, entries = await asyncio.gather(self._claims.by_ids(ids), self._entries.by_ids(ids, fields=_REF))
         return {one["_id"]: _ref_of_claim(_read_claim(one)) for one in claims} | {one["_id"]: _ref(one) for one in entries}
 
+    async def filed(self, message_ids: Iterable[str]) -> frozenset[str]:
+        """Of these ids those of filed entries."""
+        return frozenset(one["_id"] for one in await self._entries.by_ids(dict.fromkeys(message_ids), fields=["_id"]))
+
     async def named(self, names: Iterable[str]) -> Mapping[str, Sequence[EntryRef]]:
         """Entries and claims by a name they bear; the one that a name tells by itself comes last, as it may only repeat what we sent."""
         wanted = list(names)

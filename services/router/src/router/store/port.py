@@ -232,6 +232,10 @@ class TimelineStore(Protocol):
         """Entries and claims by id, without their content."""
         ...
 
+    async def filed(self, message_ids: Iterable[str]) -> frozenset[str]:
+        """Of these ids those of filed entries."""
+        ...
+
     async def entries(self, message_ids: Iterable[str]) -> Mapping[str, EntryDocument]:
         """Filed entries by id, with their content. Claims count as absent."""
         ...

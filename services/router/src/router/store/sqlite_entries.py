@@ -97,6 +97,11 @@ class EntryTables:
         ids = ids_parameter(message_ids)
         return {r.message_id: r for r in await self._database.look(lambda connection: _refs(connection, ids))}
 
+    async def filed(self, message_ids: Iterable[str]) -> frozenset[str]:
+        """Of these ids those of filed entries."""
+        statement, ids = f"SELECT message_id FROM router_entries WHERE filed = 1 AND message_id {_IN}", ids_parameter(message_ids)
+        return frozenset(i for (i,) in await self._database.look(lambda connection: connection.execute(statement, (ids,)).fetchall()))
+
     async def named(self, names: Iterable[str]) -> Mapping[str, Sequence[EntryRef]]:
         """Entries and claims by a name they bear."""
         return await self._by_name(names, _BEARS)

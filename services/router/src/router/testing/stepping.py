@@ -136,6 +136,14 @@ class SteppedTimeline(SqliteTimeline):
         """One by one."""
         return await self._mapped("ref", super().refs, message_ids)
 
+    async def filed(self, message_ids: Iterable[str]) -> frozenset[str]:
+        """One by one."""
+        there: frozenset[str] = frozenset()
+        for one in dict.fromkeys(message_ids):
+            await step("filed", one)
+            there |= await super().filed([one])
+        return there
+
     async def named(self, names: Iterable[str]) -> Mapping[str, Sequence[EntryRef]]:
         """One by one."""
         return await self._mapped("named", super().named, names)

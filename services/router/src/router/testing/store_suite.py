@@ -185,6 +185,7 @@ class StoreSuite:
         assert [r.filed for r in (await store.named(["n1"]))["n1"]] == [False]
         assert [r.message_id for r in (await store.mentioning(["n0"]))["n0"]] == ["m_1"]
         assert await store.entries(["m_1"]) == {}
+        assert await store.filed(["m_1"]) == frozenset()
 
     async def test_an_entry_is_filed_once_over_its_claim(self, store: RouterStore) -> None:
         """P2: the first value stored stands."""
@@ -192,6 +193,7 @@ class StoreSuite:
         filed = await store.file([_entry(names=("n1",))])
         again = await store.file([_entry(text="another text", names=("n1",))])
         assert filed["m_1"].text == again["m_1"].text == "text of m_1"
+        assert await store.filed(["m_1", "m_2"]) == {"m_1"}
         assert (await store.claim([_claim("p_bob")]))["m_1"].filed
         assert [r.filed for r in (await store.named(["n1"]))["n1"]] == [True]
 
