@@ -20,6 +20,8 @@ KILLS = "tests/faults/test_standalone_kills.py::test_killed_at_every_named_place
 SKEW = "tests/faults/test_lease_skew.py::test_a_living_holder_is_never_deposed_and_a_dead_one_is"
 MODEL = "services/router/tests/unit/test_router_model.py::test_a_rule_switched_off_is_noticed"
 TESTS_FAILED = 1
+IN_THE_MIDST = ",".join(f"router.outbox.before_publish@{n}" for n in range(15, 95, 10))
+"""The first to come by after a start are agents' commands; mails follow once groups and leases are free."""
 ADAPTERS = ("sqlite", "kafka-mongodb")
 
 
@@ -46,8 +48,8 @@ class Case:
 
 CASES = (
     Case("commit-before-effect", KILLS, ",".join(f"bus.before_handle@{n}" for n in range(1, 10))),
-    Case("publish-skipped-after-insert", KILLS, ",".join(f"router.outbox.before_publish@{n}" for n in range(1, 9))),
-    Case("outbox-cleared-before-publish", KILLS, ",".join(f"router.outbox.before_publish@{n}" for n in range(1, 9))),
+    Case("publish-skipped-after-insert", KILLS, IN_THE_MIDST),
+    Case("outbox-cleared-before-publish", KILLS, IN_THE_MIDST),
     Case("checkpoint-before-publish", KILLS, ",".join(["connectors.poller.after_checkpoint"] * 3)),
     Case("compare-and-set-without-the-version", f"{MODEL}[compare-and-set without the version]", in_model=True),
     Case("wall-clock-lease", SKEW),
