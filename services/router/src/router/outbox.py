@@ -75,21 +75,12 @@ class Outbox:
         if not tasks:
             return
         await failpoint("router.outbox.before_entries")
-        filed: list[EntryDocument] = []
-        await self._parts.together(self._file_of(tasks, filed), self._copy([s for task in tasks for s in task.item.strands]))
-        await failpoint("router.outbox.after_strands")
-        await self._parts.together(self._publish(filed), self._summarize(tasks))
-        await failpoint("router.outbox.before_pull")
-        await self._pull(tasks)
-        await failpoint("router.outbox.after_pull")
-
-    async def _file_of(self, tasks: Sequence[Task], filed: list[EntryDocument]) -> None:
-        """File the items' entries, and put them into `filed` as stored."""
-        filed += await self._file([e for task in tasks for e in await self._answered(task)])
+        filed = await self._file([e for task in tasks for e in await self._answered(task)])
         await failpoint("router.outbox.after_entries")
-
-    async def _summarize(self, tasks: Sequence[Task]) -> None:
-        """Align people and derive summaries, once the copies of strands are written."""
+        await self._copy([s for task in tasks for s in task.item.strands])
+        await failpoint("router.outbox.after_strands")
+        await self._publish(filed)
+        await failpoint("router.outbox.after_publish")
         aligned = dict.fromkeys(c for task in tasks for c in task.item.align)
         if aligned:
             await align(self._parts, self._changer.change, aligned)
@@ -101,6 +92,9 @@ class Outbox:
         linked = dict.fromkeys(c for task in tasks for c in task.item.rederive)
         if linked:
             await rederive(self._parts, linked)
+        await failpoint("router.outbox.before_pull")
+        await self._pull(tasks)
+        await failpoint("router.outbox.after_pull")
 
     async def _answered(self, task: Task) -> Sequence[EntryDocument]:
         """The item's entries; a command whose step reaches into other documents is answered by what the step found."""
@@ -140,7 +134,6 @@ class Outbox:
         records: list[Record] = [timeline_record(entry_changed(e)) for e in stored]
         records += [outbound_record(e.outbound) for e in stored if e.outbound is not None]
         await self._parts.bus.publish(records)
-        await failpoint("router.outbox.after_publish")
 
     async def _copy(self, strands: Sequence[Strand]) -> None:
         """Write the copies; of several versions only the highest."""

@@ -1,7 +1,6 @@
 """What the router's workers are given: stores, bus, clock, policies, signer. Not here: making them (`app`)."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -14,13 +13,11 @@ from router.domain.policy import Policies
 from router.domain.tokens import MailSigner
 from router.store.port import DeskStore, OutcomeStore, TimelineStore
 
-__all__ = ["Clock", "Parts", "Publisher", "Tally", "Together", "TooManyRounds", "Uploads", "rounds"]
+__all__ = ["Clock", "Parts", "Publisher", "Tally", "TooManyRounds", "Uploads", "rounds"]
 
 Clock = Callable[[], datetime]
 Uploads = Callable[[str, Iterable[str]], Awaitable[Mapping[str, Attachment]]]
 """The files of these hashes that were uploaded for a brand."""
-Together = Callable[..., Awaitable[None]]
-"""Does steps (coroutines) that do not need each other at the same time; returns, or raises what one raised, when all have ended."""
 _ROUNDS = 60
 
 
@@ -48,20 +45,6 @@ class Tally(Protocol):
         ...
 
 
-async def at_once(*steps: Coroutine[object, object, None]) -> None:
-    """Each in a task of its own: while one waits for a server another works."""
-    tasks = [asyncio.create_task(step) for step in steps]
-    try:
-        await asyncio.wait(tasks)
-    except asyncio.CancelledError:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        raise
-    for task in tasks:
-        task.result()
-
-
 @dataclass(frozen=True, slots=True)
 class Parts:
     """One process has one set of these."""
@@ -75,7 +58,6 @@ class Parts:
     policies: Policies
     signer: MailSigner
     tally: Tally
-    together: Together = at_once
 
 
 class TooManyRounds(TransientError):  # noqa: N818 - it says what happened

@@ -31,7 +31,7 @@ from router.store.sqlite import SqliteTimeline
 from router.stores import Timeline
 from router.sweeper import Sweeper
 from router.testing.stand_ins import CountNothing, HmacSigner
-from router.testing.stepping import InlineDatabase, in_turns
+from router.testing.stepping import InlineDatabase
 
 __all__ = ["START", "Desk", "mail"]
 
@@ -116,9 +116,7 @@ class Desk:
         policies = Policies(brands, {a.account_id: a for a in ACCOUNTS})
         self.signer = MailSigner(HmacSigner(), policies.mail_accounts())
         self.accounts = policies.accounts
-        self.parts = Parts(
-            self.store, self.store, self.store, self._find, self, lambda: self.now, policies, self.signer, CountNothing(), in_turns
-        )
+        self.parts = Parts(self.store, self.store, self.store, self._find, self, lambda: self.now, policies, self.signer, CountNothing())
         self.amending = Amending(self.parts)
         self.outbox = Outbox(self.parts, self.amending)
         self.linking = Linking(self.parts, self.outbox)

@@ -35,7 +35,7 @@ from router.store.port import ContactChange, EdgeChange
 from router.sweeper import Sweeper
 from router.testing.model_events import ACCOUNT, BRAND, NOW, bounced, contact_of, reported
 from router.testing.stand_ins import CountNothing, HmacSigner
-from router.testing.stepping import InlineDatabase, SteppedBus, SteppedTimeline, finish, in_turns
+from router.testing.stepping import InlineDatabase, SteppedBus, SteppedTimeline, finish
 
 __all__ = ["Rec", "World"]
 
@@ -85,7 +85,7 @@ class World:
         policies = Policies({BRAND: BrandPolicy(BRAND, "Acme", within)}, {ACCOUNT: account})
         signer = MailSigner(HmacSigner(), policies.mail_accounts())
         bus = SteppedBus(self._published)
-        parts = Parts(self.store, self.store, self.store, _no_uploads, bus, lambda: NOW, policies, signer, CountNothing(), in_turns)
+        parts = Parts(self.store, self.store, self.store, _no_uploads, bus, lambda: NOW, policies, signer, CountNothing())
         self.parts = parts
         self.amending = Amending(parts)
         self.outbox = Outbox(parts, self.amending)

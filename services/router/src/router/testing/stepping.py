@@ -16,7 +16,7 @@ from router.store.port import Collection, ContactChange, EdgeChange, EntryRef, O
 from router.store.sqlite import SqliteTimeline
 from router.store.sqlite_schema import STATEMENTS
 
-__all__ = ["InlineDatabase", "SteppedBus", "SteppedTimeline", "finish", "in_turns", "step"]
+__all__ = ["InlineDatabase", "SteppedBus", "SteppedTimeline", "finish", "step"]
 
 T = TypeVar("T")
 
@@ -43,38 +43,6 @@ def finish(process: Coroutine[Any, Any, T]) -> T:
             process.send(None)
         except StopIteration as ended:
             return ended.value  # type: ignore[no-any-return]
-
-
-class _InTurns:
-    """Several processes as one: a step of each in turn."""
-
-    def __init__(self, processes: Sequence[Coroutine[Any, Any, None]]) -> None:
-        self._processes = list(processes)
-
-    def __await__(self) -> Generator[tuple[object, ...], None, None]:
-        failed: BaseException | None = None
-        try:
-            while self._processes:
-                process = self._processes.pop(0)
-                try:
-                    what = process.send(None)
-                except StopIteration:
-                    continue
-                except Exception as error:
-                    failed = failed or error
-                    continue
-                self._processes.append(process)
-                yield what
-        finally:
-            for left in self._processes:  # a crash
-                left.close()
-        if failed is not None:
-            raise failed
-
-
-async def in_turns(*processes: Coroutine[Any, Any, None]) -> None:
-    """What workers do at once, without an event loop."""
-    await _InTurns(processes)
 
 
 class InlineDatabase(SqliteDatabase):
