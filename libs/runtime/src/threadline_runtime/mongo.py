@@ -41,6 +41,7 @@ Order: TypeAlias = Sequence[tuple[str, int]]
 _DEADLINE_SECONDS = 10.0
 _BULK_SECONDS = 30.0
 _PROBE_SECONDS = 2.5
+_CLOSE_SECONDS = 2.0
 _CONNECT_MS = 5000
 _CONNECTIONS = 50
 _IDS_A_QUERY = 5000
@@ -126,10 +127,12 @@ class MongoDatabase:
         await self.ask(_DEADLINE_SECONDS, self._client.drop_database(self._database.name))
 
     async def close(self) -> None:
-        """Let go of the connections, which ends what is under way. A second call does nothing."""
-        await self._client.close()
-        if self._under_way:
-            await asyncio.wait(self._under_way)
+        """Let go of the connections within a few seconds, also where the server does not answer. A second call does nothing."""
+        closing = asyncio.create_task(self._client.close())  # says good-bye to the server, without a deadline of its own
+        for _ in range(2):
+            await asyncio.wait([closing, *self._under_way], timeout=_CLOSE_SECONDS)
+            for task in (closing, *self._under_way):
+                task.cancel()  # nobody asks this client any more
 
     async def ask(self, seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
         """What an operation of the client answers within a deadline; its errors get the type that says what to do.
@@ -142,7 +145,10 @@ class MongoDatabase:
                 task = asyncio.create_task(work)
             self._under_way.add(task)
             task.add_done_callback(self._ended)
-            return await asyncio.shield(task)
+            try:
+                return await asyncio.shield(task)
+            finally:
+                del task  # else its error would hold this frame, and with it what was to be written, until somebody looks for garbage
         except (PyMongoError, BSONError, UnicodeError, OverflowError) as error:
             raise mapped(error, self.where) from error
 
@@ -181,14 +187,18 @@ class MongoCollection:
     ) -> AsyncIterator[list[Document]]:
         """All of them, a page at a time, in bounded memory."""
         cursor = self._collection.find(where, list(fields) or None, sort=list(order) or None, batch_size=size)
+        idle = True
         try:
             while True:
+                idle = False
                 page = await self._database.ask(_DEADLINE_SECONDS, cursor.to_list(size))
+                idle = True
                 if not page:
                     return
                 yield page
         finally:
-            await self._database.ask(_DEADLINE_SECONDS, cursor.close())
+            if idle:  # else a read is under way that was given up, or failed; the server lets go of the cursor by itself
+                await self._database.ask(_DEADLINE_SECONDS, cursor.close())
 
     async def grouped(self, stages: Sequence[Document]) -> list[Document]:
         """The answer of an aggregation."""

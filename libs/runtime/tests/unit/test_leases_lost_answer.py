@@ -30,3 +30,29 @@ async def test_a_taking_whose_answer_got_lost_is_found_at_the_next_attempt() -> 
     await leases.release(lease)
     assert (await store.look("mailbox")).lease == Lease("mailbox", None, 1)
     await database.close()
+
+
+class _Late(SqliteLeaseStore):
+    """A store where the first taking lands while the second is under way."""
+
+    first: tuple[str, Lease | None, str] | None = None
+
+    async def take(self, name: str, seen: Lease | None, holder: str) -> Lease | None:
+        if self.first is None:
+            self.first = name, seen, holder
+            raise TransientError("given up")
+        await super().take(*self.first)
+        return await super().take(name, seen, holder)
+
+
+async def test_a_taking_that_was_given_up_and_lands_late_is_ours() -> None:
+    """P8: who loses to himself has won."""
+    database = SqliteDatabase.open(MEMORY)
+    store = _Late(database)
+    await store.migrate()
+    leases = Leases(store, "a", Clock(0))
+    with pytest.raises(TransientError):
+        await leases.attempt("mailbox")
+    assert await leases.attempt("mailbox") is None, "this one was beaten by the first"
+    assert await leases.attempt("mailbox") == Lease("mailbox", "a", 1)
+    await database.close()

@@ -3,11 +3,12 @@
 import asyncio
 import gc
 import random
+import weakref
 from collections.abc import AsyncIterator
 
 import pytest
 from pymongo.errors import PyMongoError
-from threadline_runtime.errors import TransientError
+from threadline_runtime.errors import ThreadlineError, TransientError
 from threadline_runtime.mongo import MongoDatabase
 
 NOBODY = "mongodb://127.0.0.1:9/nothing"
@@ -53,6 +54,43 @@ async def test_an_error_that_nobody_waits_for_any_more_is_no_warning(database: M
     gc.collect()
 
     assert not caplog.records
+
+
+async def test_what_was_to_be_written_is_let_go_of_with_its_error(database: MongoDatabase) -> None:
+    class Batch:
+        pass
+
+    async def operation(_: Batch) -> None:
+        raise PyMongoError("refused")
+
+    async def failing() -> "weakref.ref[Batch]":
+        batch = Batch()
+        with pytest.raises(ThreadlineError):
+            await database.ask(10, operation(batch))
+        return weakref.ref(batch)
+
+    gc.disable()
+    try:
+        left = await failing()
+        await asyncio.sleep(0)
+        assert left() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.timeout(60)
+async def test_closing_waits_for_nothing_that_never_ends(database: MongoDatabase) -> None:
+    never = asyncio.Event()
+
+    async def operation() -> None:
+        await never.wait()
+
+    caller = asyncio.create_task(database.ask(None, operation()))
+    await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.wait([caller])
+
+    await database.close()
 
 
 @pytest.mark.timeout(60)

@@ -109,8 +109,9 @@ class Leases:
         lease = await self._store.take(name, sighting.lease, self._holder)
         await failpoint("leases.after_take")
         self._watched.pop(name, None)
-        self._sought.pop(name, None)
         if lease is not None:
+            # Else it stays sought: an attempt given up before may land late, and then the lease is ours all the same.
+            self._sought.pop(name, None)
             self._held[name] = lease
         return lease
 
@@ -122,6 +123,7 @@ class Leases:
         """Give up a lease; another may take it at once. Where the store does not answer it is still ours, and the next attempt has it."""
         await self._store.release(lease)
         self._held.pop(lease.name, None)
+        self._sought.pop(lease.name, None)
 
     def _is_free(self, name: str, sighting: Sighting, asked: float, answered: float) -> bool:
         lease = sighting.lease
@@ -140,7 +142,7 @@ class Leases:
 
     async def _give_up_all(self) -> None:
         try:
-            for lease in list(self._held.values()):
+            for lease in {**self._sought, **self._held}.values():
                 await self.release(lease)
             await self._store.silence(self._holder)
         except TransientError as error:
