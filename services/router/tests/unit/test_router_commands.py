@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from router.amending import waiting_delivery
 from router.commands import CommandConflictError, UnknownTargetError
+from router.deriving import derive
 from router.testing.desk import Desk, mail
 from threadline_events import ids
 from threadline_events.commands import (
@@ -24,6 +25,7 @@ from threadline_events.deliveries import DeliveryUpdated
 from threadline_events.evidence import Evidence
 from threadline_events.inbound import Attachment, Participant
 from threadline_events.timeline import parse_timeline_change
+from threadline_runtime.errors import TransientError
 
 AGENT = Actor(identity="api:key-1", display_name="Jo")
 
@@ -251,3 +253,27 @@ async def test_evidence_links_by_itself_and_a_claim_is_only_suggested():
     assert len((await desk.store.edges([link]))[link].edge.history) == 1
     assert [await desk.outcome(e) for e in (claim, proof)] == [("applied", "suggested"), ("applied", None)]
     assert await desk.store.suggestions(None, None, 10) == []
+
+
+async def test_nobody_resolves_over_a_mail_that_is_decided_but_not_filed_yet(monkeypatch):
+    """P6: what `as_of` counts could be read; a strand's copy is written after its entries, whatever comes between."""
+    desk = Desk()
+    first, second = mail("one@client.test"), mail("two@client.test", minute=1, text="please cancel my order")
+    await desk.take(first)
+    conversation = (await desk.conversation_of(first)).conversation_id
+
+    async def away(_):
+        raise TransientError("the database is away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(desk.store, "file", away)
+        with pytest.raises(TransientError):
+            await desk.take(second)
+    await derive(desk.parts, [conversation])
+    read = (await desk.store.summaries([conversation]))[conversation]
+    assert len(await desk.timeline(conversation)) == 1
+
+    answer = await desk.commands.submit(given(desk, Resolve, 9, conversation_id=conversation, as_of=read.as_of))
+
+    assert answer.result == "refused:newer_message"
+    assert (await desk.conversation_of(second)).status == "open"
