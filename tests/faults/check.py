@@ -7,6 +7,7 @@ Prints one line a fault; exit status 1 when any went unnoticed.
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,8 +21,11 @@ KILLS = "tests/faults/test_standalone_kills.py::test_killed_at_every_named_place
 SKEW = "tests/faults/test_lease_skew.py::test_a_living_holder_is_never_deposed_and_a_dead_one_is"
 MODEL = "services/router/tests/unit/test_router_model.py::test_a_rule_switched_off_is_noticed"
 TESTS_FAILED = 1
-IN_THE_MIDST = ",".join(f"router.outbox.before_publish@{n}" for n in range(15, 95, 10))
-"""The first to come by after a start are agents' commands; mails follow once groups and leases are free."""
+IN_THE_MIDST = {
+    adapter: ",".join(f"router.outbox.before_publish@{n}" for n in passings)
+    for adapter, passings in {"sqlite": range(15, 95, 10), "kafka-mongodb": range(150, 310, 20)}.items()
+}
+"""The first to come by after a start are agents' commands; mails follow once groups and leases are free: on servers after half a minute."""
 ADAPTERS = ("sqlite", "kafka-mongodb")
 
 
@@ -31,7 +35,7 @@ class Case:
 
     fault: str
     test: str
-    places: str = ""
+    places: str | Mapping[str, str] = ""
     in_model: bool = False
     """The router's model switches the rule off itself, and its test passes when that was noticed; it knows no adapters."""
     adapter: str = ""
@@ -43,7 +47,8 @@ class Case:
 
     def on(self, adapter: str) -> "Case":
         """The same on an adapter."""
-        return replace(self, test=f"{self.test}[{adapter}]", adapter=adapter)
+        places = self.places if isinstance(self.places, str) else self.places[adapter]
+        return replace(self, test=f"{self.test}[{adapter}]", places=places, adapter=adapter)
 
 
 CASES = (
@@ -63,7 +68,7 @@ def run(case: Case, seeded: bool) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("THREADLINE_SEEDED")}
     environment |= {"PYTHONPATH": str(HERE), "THREADLINE_REQUIRE_SERVICES": "1"}
     if case.places:
-        environment["THREADLINE_FAULTS_PLACES"] = case.places
+        environment["THREADLINE_FAULTS_PLACES"] = str(case.places)
     plugin = []
     if seeded:
         environment["THREADLINE_SEEDED_FAULT"] = case.fault
@@ -84,7 +89,7 @@ def verdict(case: Case) -> tuple[bool, str]:
     line = next((text for text in result.stdout.splitlines() if text.startswith("E ") and "Error" in text), "").strip("E ")
     wanted = "AssertionError: acknowledged" if case.places else "AssertionError"  # the books, not a place that was never reached
     noticed = result.returncode == TESTS_FAILED and line.startswith(wanted) and " error" not in result.stdout.splitlines()[-1]
-    return noticed, line[:200] if noticed else f"exit {result.returncode}:\n{result.stdout[-2000:]}"
+    return noticed, line[:400] if noticed else f"exit {result.returncode}:\n{result.stdout[-2000:]}"
 
 
 def main() -> int:

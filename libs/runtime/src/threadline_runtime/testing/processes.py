@@ -24,6 +24,8 @@ kill "$!" 2>/dev/null
 exit "$status"
 """
 _POLL_SECONDS = 0.02
+_STANDING = frozenset("TtZX")
+"""States of threads that are stopped or have ended (proc(5))."""
 _SILENT_SECONDS = 5.0
 
 __all__ = ["ServerNotReadyError", "ServerProcess", "is_listening"]
@@ -89,6 +91,8 @@ class ServerProcess:
     def freeze(self) -> None:
         """Stop every process of the server where it stands, with its connections open."""
         self._signal(signal.SIGSTOP)
+        while not self._stands_still():  # on a busy machine its threads go on for a moment
+            time.sleep(_POLL_SECONDS)
 
     def thaw(self) -> None:
         """Let it go on."""
@@ -104,6 +108,16 @@ class ServerProcess:
         if self._keeper is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._keeper.pid, number)
+
+    def _stands_still(self) -> bool:
+        """Whether no thread of the group can run."""
+        group = self._keeper.pid if self._keeper is not None else None
+        for stat in Path("/proc").glob("[0-9]*/task/[0-9]*/stat"):
+            with contextlib.suppress(OSError):  # it has ended
+                state, _, of_group = stat.read_text().rpartition(")")[2].split()[:3]
+                if int(of_group) == group and state not in _STANDING:
+                    return False
+        return True
 
     def _wait_for(self, port: int, deadline: float) -> None:
         while not is_listening(port):
