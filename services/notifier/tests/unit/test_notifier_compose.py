@@ -10,7 +10,7 @@ from email.policy import default
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from notifier.mail.addresses import envelope_address
 from notifier.mail.compose import AttachedFile, Mailbox, compose
@@ -137,6 +137,7 @@ def test_lines_stay_legal_and_text_comes_back(text: str, quoted: str) -> None:
 
 @settings(deadline=None)
 @given(st.text(st.characters(exclude_characters="\r\n\0/\\", exclude_categories=("Cs", "Cc", "Zl", "Zp")), min_size=1, max_size=200))
+@example(chr(34) * 2)
 def test_any_file_name_comes_back(name: str) -> None:
     """RFC 2231: a name of any length and script."""
     content = compose(reply(), SUPPORT, ANN, [AttachedFile(b"%PDF", "application/pdf", name)]).content
