@@ -137,13 +137,13 @@ def test_lines_stay_legal_and_text_comes_back(text: str, quoted: str) -> None:
 
 @settings(deadline=None)
 @given(st.text(st.characters(exclude_characters="\r\n\0/\\", exclude_categories=("Cs", "Cc", "Zl", "Zp")), min_size=1, max_size=200))
-@example(chr(34) * 2)
+@example('""')
 def test_any_file_name_comes_back(name: str) -> None:
     """RFC 2231: a name of any length and script."""
     content = compose(reply(), SUPPORT, ANN, [AttachedFile(b"%PDF", "application/pdf", name)]).content
     (attachment,) = read(content).iter_attachments()
     # Not `get_filename`, which takes quotes that belong to the name for quotes around it.
-    assert attachment["Content-Disposition"].params["filename"].strip() == name.strip()
+    assert attachment["Content-Disposition"].params.get("filename", "").strip() == name.strip()
     assert attachment.get_content() == b"%PDF"
 
 
