@@ -1,5 +1,8 @@
 """A lease that was taken while the store's answer got lost is ours, not taken from everybody by a process that goes on beating."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import pytest
 from threadline_runtime.errors import TransientError
 from threadline_runtime.leases.leases import Leases
@@ -17,21 +20,6 @@ class _Mute(SqliteLeaseStore):
         raise TransientError("the connection was cut")
 
 
-async def test_a_taking_whose_answer_got_lost_is_found_at_the_next_attempt() -> None:
-    """P8: one cut connection does not stop a mailbox until the process is restarted."""
-    database = SqliteDatabase.open(MEMORY)
-    store = _Mute(database)
-    await store.migrate()
-    leases = Leases(store, "a", Clock(0))
-    with pytest.raises(TransientError):
-        await leases.attempt("mailbox")
-    lease = await leases.attempt("mailbox")
-    assert lease == Lease("mailbox", "a", 1)
-    await leases.release(lease)
-    assert (await store.look("mailbox")).lease == Lease("mailbox", None, 1)
-    await database.close()
-
-
 class _Late(SqliteLeaseStore):
     """A store where the first taking lands while the second is under way."""
 
@@ -45,14 +33,30 @@ class _Late(SqliteLeaseStore):
         return await super().take(name, seen, holder)
 
 
-async def test_a_taking_that_was_given_up_and_lands_late_is_ours() -> None:
-    """P8: who loses to himself has won."""
+@asynccontextmanager
+async def failed_once(kind: type[SqliteLeaseStore]) -> AsyncIterator[tuple[SqliteLeaseStore, Leases]]:
+    """A store of that kind and a process whose first attempt failed there."""
     database = SqliteDatabase.open(MEMORY)
-    store = _Late(database)
+    store = kind(database)
     await store.migrate()
     leases = Leases(store, "a", Clock(0))
     with pytest.raises(TransientError):
         await leases.attempt("mailbox")
-    assert await leases.attempt("mailbox") is None, "this one was beaten by the first"
-    assert await leases.attempt("mailbox") == Lease("mailbox", "a", 1)
+    yield store, leases
     await database.close()
+
+
+async def test_a_taking_whose_answer_got_lost_is_found_at_the_next_attempt() -> None:
+    """P8: one cut connection does not stop a mailbox until the process is restarted."""
+    async with failed_once(_Mute) as (store, leases):
+        lease = await leases.attempt("mailbox")
+        assert lease == Lease("mailbox", "a", 1)
+        await leases.release(lease)
+        assert (await store.look("mailbox")).lease == Lease("mailbox", None, 1)
+
+
+async def test_a_taking_that_was_given_up_and_lands_late_is_ours() -> None:
+    """P8: who loses to himself has won."""
+    async with failed_once(_Late) as (_, leases):
+        assert await leases.attempt("mailbox") is None, "this one was beaten by the first"
+        assert await leases.attempt("mailbox") == Lease("mailbox", "a", 1)
