@@ -216,12 +216,10 @@ def settle(up: Deployment, history: History, sink: FakeSmtp, within: float = 60.
         if len(entries) > most:
             most, last = len(entries), began
         patient = began - last < within and began - began_all < within * 10
-        if patient and any(entry.state in _OPEN_STATES for entry in entries if entry.direction == "outbound"):
-            books = None
-        else:
+        if not patient or not any(entry.state in _OPEN_STATES for entry in entries if entry.direction == "outbound"):
             books = balance(up, history, sink)
-        if books is not None and (books.balanced or not patient):
-            return books
+            if books.balanced or not patient:
+                return books
         time.sleep(time.monotonic() - began)  # so that looking leaves half of the time to those who work it off
         return None
 
