@@ -39,6 +39,7 @@ import de.bwaldvogel.mongo.MongoServer;
 import de.bwaldvogel.mongo.MongoVersion;
 import de.bwaldvogel.mongo.backend.Index;
 import de.bwaldvogel.mongo.backend.IndexKey;
+import de.bwaldvogel.mongo.backend.KeyValue;
 import de.bwaldvogel.mongo.backend.h2.H2Backend;
 import de.bwaldvogel.mongo.backend.h2.H2Database;
 import de.bwaldvogel.mongo.bson.BinData;
@@ -46,10 +47,14 @@ import de.bwaldvogel.mongo.bson.Document;
 import de.bwaldvogel.mongo.exception.MongoServerError;
 import de.bwaldvogel.mongo.wire.message.MongoMessage;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import org.h2.mvstore.MVMap;
+import org.h2.mvstore.WriteBuffer;
+import org.h2.mvstore.type.ObjectDataType;
 
 public class Server {
     public static void main(String[] arguments) {
@@ -58,6 +63,8 @@ public class Server {
             protected MongoDatabase openOrCreateDatabase(String name) {
                 return new H2Database(name, getMvStore(), getCursorRegistry()) {
                     protected Index<Object> openOrCreateUniqueIndex(String of, String index, List<IndexKey> keys, boolean sparse) {
+                        MVMap.Builder<KeyValue, Object> byText = new MVMap.Builder<KeyValue, Object>().keyType(new Keys());
+                        getMvStore().openMap(getDatabaseName() + "." + of + "._index_" + index, byText);  // the one it opens next
                         Index<Object> made = super.openOrCreateUniqueIndex(of, index, keys, sparse);
                         return keys.size() == 1 && keys.get(0).getKey().equals("_id") ? new ById(made) : made;
                     }
@@ -94,6 +101,30 @@ public class Server {
         }
     }
 
+    /** By itself the server compares keys by what Java serialises them to, anew for each comparison, which takes most of its time. */
+    private static class Keys extends ObjectDataType {
+        private static String text(Object key) {
+            return key instanceof KeyValue values && values.size() == 1 && values.get(0) instanceof String text ? text : null;
+        }
+
+        public int compare(Object one, Object other) {
+            String text = text(one);
+            String than = text(other);
+            if (text != null && than != null) {
+                return text.compareTo(than);
+            }
+            return text == null && than == null ? super.compare(one, other) : text != null ? -1 : 1;
+        }
+
+        public int getMemory(Object key) { return text(key) == null ? super.getMemory(key) : super.getMemory(text(key)); }
+        public void write(WriteBuffer into, Object key) { super.write(into, text(key) == null ? key : text(key)); }
+
+        public Object read(ByteBuffer from) {
+            Object read = super.read(from);
+            return read instanceof String ? new KeyValue(read) : read;
+        }
+    }
+
     /** By itself the server looks only those up by `_id` that ask for nothing else. What is found is held against the whole filter. */
     private static class ById extends Index<Object> {
         private final Index<Object> made;
@@ -122,7 +153,7 @@ public class Server {
     }
 }
 """
-_JVM = ("-Xms128m", "-Xmx768m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
+_JVM = ("-Xms512m", "-Xmn320m", "-Xmx1g", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
 _START_SECONDS = 60.0
 
 __all__ = ["MONGODB_VARIABLE", "MongoServer", "database_url", "named_mongodb", "require_mongodb", "running_mongodb"]
