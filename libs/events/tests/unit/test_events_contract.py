@@ -1,14 +1,16 @@
 """The contract's records: golden payloads, schemas, round trips, and evidence that old readers survive."""
 
 import json
+import string
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Annotated
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 from threadline_events import records, schemas, topics
 from threadline_events.commands import Actor, AddNote, parse_command
 from threadline_events.deliveries import parse_delivery
@@ -16,7 +18,7 @@ from threadline_events.evidence import Evidence, links_by_itself, weaker
 from threadline_events.inbound import InboundEvent, Receipt
 from threadline_events.intakes import Intake
 from threadline_events.keys import command_key, desk_key, target_key
-from threadline_events.model import cut_to_millisecond, spell_time
+from threadline_events.model import Timestamp, cut_to_millisecond, spell_time
 from threadline_events.outbound import OutboundMessage
 from threadline_events.states import DeliveryRank, call_rank, receipt_rank
 from threadline_events.timeline import parse_timeline_change
@@ -187,6 +189,33 @@ def test_spelled_times_sort_as_they_happened(one, other):
     one, other = cut_to_millisecond(one), cut_to_millisecond(other)
 
     assert (spell_time(one) < spell_time(other)) == (one < other)
+
+
+READ, READ_BY_PYDANTIC = TypeAdapter(Timestamp), TypeAdapter(Annotated[datetime, AfterValidator(cut_to_millisecond)])
+
+
+def told(reader, text):
+    """What a text is read as; None where it is refused."""
+    try:
+        return reader.validate_python(text)
+    except ValidationError:
+        return None
+
+
+@settings(max_examples=1_000)
+@given(MOMENTS, st.integers(0, 23), st.none() | st.sampled_from(string.printable) | st.characters())
+def test_the_short_way_of_reading_a_time_says_what_pydantic_says(moment, place, other):
+    """P5: spelled times, and such with one character changed."""
+    text = spell_time(moment)
+    changed = text if other is None else text[:place] + other + text[place + 1 :]
+
+    assert told(READ, changed) == told(READ_BY_PYDANTIC, changed)
+    assert told(READ, text) == cut_to_millisecond(moment)
+
+
+def test_a_day_named_by_its_week_is_no_time_of_ours():
+    """P5: as long as a spelled time, and read by the standard library alone."""
+    assert told(READ_BY_PYDANTIC, "2026-W48-2T10:11:12.123Z") is told(READ, "2026-W48-2T10:11:12.123Z") is None
 
 
 def test_a_time_without_a_zone_is_refused_in_an_event():
