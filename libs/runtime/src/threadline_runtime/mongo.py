@@ -167,7 +167,8 @@ class MongoCollection:
 
     async def find(self, where: Document, *, fields: Sequence[str] = (), order: Order = (), limit: int = 0) -> list[Document]:
         """The documents, whole or with these fields and `_id` only; `limit` 0 is none."""
-        cursor = self._collection.find(where, list(fields) or None, limit=limit, sort=list(order) or None)
+        # By itself a server answers 101 documents and is asked again for the others.
+        cursor = self._collection.find(where, list(fields) or None, limit=limit, sort=list(order) or None, batch_size=_IDS_A_QUERY)
         return await self._database.ask(_DEADLINE_SECONDS, cursor.to_list())
 
     async def first(self, where: Document, *, order: Order = ()) -> Document | None:

@@ -1,10 +1,14 @@
 """MongoDatabase: what each operation promises to the adapters, and what they are told when the server is away."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+from uuid import uuid4
 
 import pytest
-from pymongo import UpdateOne
+from pymongo import UpdateOne, monitoring
 from threadline_runtime import mongo
 from threadline_runtime.bus.dead_letters import Note
 from threadline_runtime.bus.mongo_dead_letter_notes import MongoDeadLetterNotes
@@ -66,6 +70,39 @@ async def test_every_page_is_read(mongodb: MongoDatabase) -> None:
     assert [len(page) for page in pages] == [10, 10, 5]
     assert [one for page in pages for one in page] == [f"{n:03}" for n in range(25)]
     assert len(await things.by_ids(f"{n:03}" for n in range(100))) == 25
+
+
+async def test_what_a_batch_needs_is_read_in_one_command(mongodb_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Design section 13: constant reads a batch; by itself a server answers the first 101 and waits to be asked for the others."""
+    asked = Asked()
+    monkeypatch.setattr(mongo, "AsyncMongoClient", partial(mongo.AsyncMongoClient, event_listeners=[asked]))
+    database = MongoDatabase.open(database_url(mongodb_server, f"threadline_test_{uuid4().hex[:12]}"))
+    things = database.collection("things")
+    await things.insert([{"_id": n} for n in range(500)])
+
+    found = await things.by_ids(range(500))
+    await database.drop()
+    await database.close()
+
+    assert len(found) == 500
+    assert [command["batchSize"] >= 500 for command in asked.reads] == [True]
+
+
+class Asked(monitoring.CommandListener):
+    """Keeps what a client reads."""
+
+    def __init__(self) -> None:
+        self.reads: list[Mapping[str, Any]] = []
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if event.command_name in {"find", "getMore"}:
+            self.reads.append(event.command)
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        """Kept when it started."""
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        """Kept when it started."""
 
 
 async def test_indexes_are_made_again_without_harm_and_a_changed_one_is_the_operators(mongodb: MongoDatabase) -> None:
