@@ -20,8 +20,8 @@ _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 _LONGEST = 256
 
 
-def parts_of(request: Request) -> ApiParts:
-    """The parts of the app that answers."""
+async def parts_of(request: Request) -> ApiParts:
+    """The parts of the app that answers. A coroutine, as are all dependencies here: others are called in a thread, which costs more."""
     return cast(ApiParts, request.app.state.parts)
 
 
@@ -54,7 +54,7 @@ ReaderKey = Annotated[ApiKey, Depends(_needs(Scope.READ))]
 WriterKey = Annotated[ApiKey, Depends(_needs(Scope.REPLY))]
 
 
-def _reading(parts: PartsOf, key: ReaderKey) -> Reading:
+async def _reading(parts: PartsOf, key: ReaderKey) -> Reading:
     return Reading(parts.store, key)
 
 
