@@ -36,7 +36,7 @@ from threadline_events.records import Record, timeline_record
 from threadline_events.timeline import Conversation
 from threadline_runtime.bus.kafka_connection import read_servers
 
-_BATCH = 200
+_BATCH = 500
 _SHARE = 0.05
 Document = dict[str, Any]
 Client = AsyncMongoClient[Document]

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from threadline_cli.testing.letters import address_of, answer_to, mail, received
@@ -244,6 +245,14 @@ ODD_MAILS = {
 }
 
 
+def audited(*where: str, intakes: int) -> dict[str, Any] | None:
+    """What the audit says of the only account, once so many intakes are in the journal."""
+    audit = threadline_here("audit", *where, "--json")
+    assert audit.returncode == 0
+    (account,) = [json.loads(line) for line in audit.stdout.splitlines()]
+    return account if account["intakes"] == intakes else None
+
+
 def test_odd_mails_end_as_an_entry_or_a_rejection_and_the_mailbox_goes_on(up: Standalone, mail_world: MailWorld) -> None:
     """P3, P8: every payload has its outcome, none blocks the next."""
     for raw in ODD_MAILS.values():
@@ -251,10 +260,7 @@ def test_odd_mails_end_as_an_entry_or_a_rejection_and_the_mailbox_goes_on(up: St
     mail_world.send(mail(BOB, SUPPORT, "Behind the odd ones."), BOB, [SUPPORT])
     up.conversation_with("Behind the odd ones.", within=60)
     where = ("--data", str(up.data), "--config", str(up.configuration))
-    audit = threadline_here("audit", *where, "--json")
-    assert audit.returncode == 0
-    (account,) = [json.loads(line) for line in audit.stdout.splitlines()]
-    assert account["intakes"] == len(ODD_MAILS) + 1
+    account = up.until("the journal has all of them", lambda: audited(*where, intakes=len(ODD_MAILS) + 1), within=30)
     assert account["pending"] == account["missing"] == 0
     ends = account["outcomes"]
     print(f"odd mails: {ends}")

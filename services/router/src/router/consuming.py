@@ -4,7 +4,7 @@ Not here: handling (journal, pipeline, commands, amending).
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from threadline_events import topics
@@ -31,7 +31,8 @@ GROUPS = {
     topics.DELIVERIES: "router-deliveries",
 }
 """Topic to the group that works it off."""
-_BATCH = 200
+_JOURNAL_SECONDS = 0.25
+"""The journal is read when somebody asks for a payload or for the books; record by record it cost as much as the entries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Consumers:
     def all(self) -> tuple[Subscription[Any], ...]:
         """To be consumed each on its own."""
         return (
-            self._subscription(topics.INTAKES, read_intake, self.journal.handle),
+            replace(self._subscription(topics.INTAKES, read_intake, self.journal.handle), gather_seconds=_JOURNAL_SECONDS),
             self._subscription(topics.INBOUND, _read_event, self.pipeline.handle, self._on_dead_letters),
             self._subscription(topics.COMMANDS, _read_command, self.commands.handle, self._on_dead_letters),
             self._subscription(topics.DELIVERIES, _read_delivery, self._on_deliveries),
@@ -67,7 +68,6 @@ class Consumers:
             decode=decode,
             handle=handle,
             on_dead_letters=on_dead_letters,
-            max_records=_BATCH,
             probes=tuple(self.probes),
         )
 

@@ -44,6 +44,7 @@ _METADATA_MS = 60_000
 _BATCH_BYTES = 128 * 1024
 _FETCH_BYTES = 16 * 1024 * 1024
 _PARTITION_BYTES = 1024 * 1024
+_FETCH_WAIT_MS = 500
 _ASK_SECONDS = 2.0
 _REFUSALS = (
     *(SaslAuthenticationFailed, AuthenticationFailedError, UnsupportedSaslMechanismError),
@@ -67,7 +68,7 @@ class KafkaPace:
     close_seconds: float = 10.0
     watch_seconds: float = 0.5
     stuck_seconds: float = 30.0
-    poll_ms: int = 20
+    poll_ms: int = 100
     sends_in_flight: int = 2_000
 
 
@@ -127,6 +128,7 @@ class KafkaConnection:
         group: str,
         *,
         max_records: int,
+        gather_seconds: float | None,
         listener: ConsumerRebalanceListener,
         parser: Callable[[tuple[ConsumerRecord, ...]], Awaitable[KafkaMessage]],
         logger: LoggerProto,
@@ -152,6 +154,8 @@ class KafkaConnection:
             batch=True,
             group_id=group,
             max_records=max_records,
+            fetch_min_bytes=1 if gather_seconds is None else _PARTITION_BYTES,
+            fetch_max_wait_ms=_FETCH_WAIT_MS if gather_seconds is None else int(gather_seconds * 1000),
             listener=listener,
             parser=parser,
             decoder=_pass_on,

@@ -61,6 +61,7 @@ class KafkaMember(Generic[T]):
             subscription.topics,
             subscription.group,
             max_records=subscription.max_records,
+            gather_seconds=subscription.gather_seconds,
             listener=_Listener(self),
             parser=self._parse,
             logger=_Told(self._fail),

@@ -137,6 +137,8 @@ class SqliteBus:
             if batch:
                 with contextlib.suppress(Stopped):
                     await processor.process(batch)
+                if subscription.gather_seconds is not None:
+                    await _sleep(stopping, subscription.gather_seconds)
             else:
                 await _sleep(member.wake, _POLL_SECONDS)
 

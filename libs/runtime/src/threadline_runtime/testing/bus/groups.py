@@ -77,6 +77,17 @@ class GroupSuite(BusRig):
         assert seen.values == ["1"]
         assert await self.committed(bus)
 
+    async def test_who_gathers_gets_fewer_and_larger_batches(self, bus: Bus) -> None:
+        """Records that come one by one within the time are handed out together; a span may end among them."""
+        seen = Seen()
+        await bus.publish([record("a", "first")])
+        async with self.consuming(bus, seen.handle, gather_seconds=3.0):
+            await seen.until_all("first")
+            for number in range(8):
+                await bus.publish([record("a", str(number))])
+            await seen.until_all(*map(str, range(8)))
+        assert len(seen.batches) <= 1 + 2
+
     async def test_two_groups_are_independent(self, bus: Bus) -> None:
         """The journal and the pipeline each see everything, at their own pace."""
         quick, slow = Seen(), Seen()

@@ -113,9 +113,10 @@ class BusRig(ABC):
         max_records: int = 500,
         on_dead_letters: Callable[[Sequence[SetAside]], Awaitable[None]] | None = None,
         probes: tuple[Callable[[], Awaitable[None]], ...] = (),
+        gather_seconds: float | None = None,
     ) -> AsyncIterator["asyncio.Task[None]"]:
         """A consumer that runs while the block does, and then is drained."""
-        subscription = Subscription(topics, group, decode, handle, on_dead_letters, max_records, probes)
+        subscription = Subscription(topics, group, decode, handle, on_dead_letters, max_records, probes, gather_seconds=gather_seconds)
         task = asyncio.create_task(bus.consume(subscription))
         try:
             yield task
