@@ -8,7 +8,7 @@ import gc
 
 __all__ = ["look_rarely"]
 
-_NEW_OBJECTS = 20_000
+_NEW_OBJECTS = 50_000
 """More than one batch keeps at a time, and a few MB at most if all of them were garbage."""
 
 

@@ -13,27 +13,28 @@ from router.domain.strands import summary
 from router.domain.views import conversation_changed
 from router.parts import Parts, rounds
 from router.people import cases, readings
+from router.store.port import SummaryHead
 
 __all__ = ["derive", "rederive"]
 
 
 async def _derive_once(parts: Parts, strand_ids: frozenset[str]) -> tuple[list[Conversation], frozenset[str]]:
     """One round: the summaries written, and the strands that somebody else was quicker with."""
-    versions = await parts.timeline.summaries(strand_ids)
+    heads = await parts.timeline.summary_heads(strand_ids)
     await failpoint("router.deriving.after_versions")
-    owners = await _owners(parts, strand_ids, versions)
+    owners = await _owners(parts, strand_ids, heads)
     read = await cases(parts.timeline, owners)
     at = parts.clock()
-    wanted = [summary(read[i], i, versions[i].version + 1 if i in versions else 1, at) for i in owners if i in read[i]]
+    wanted = [summary(read[i], i, heads[i].version + 1 if i in heads else 1, at) for i in owners if i in read[i]]
     await failpoint("router.deriving.before_write")
     won = await parts.timeline.write_summaries(wanted)
     return [c for c in wanted if c.conversation_id in won], frozenset(c.conversation_id for c in wanted) - won
 
 
-async def _owners(parts: Parts, strand_ids: frozenset[str], versions: Mapping[str, Conversation]) -> dict[str, str]:
+async def _owners(parts: Parts, strand_ids: frozenset[str], heads: Mapping[str, SummaryHead]) -> dict[str, str]:
     """Whose each strand is. That never changes, so a summary that there is tells it as well as the strand."""
-    owners = {i: versions[i].contact_id for i in strand_ids & versions.keys()}
-    fresh = strand_ids - versions.keys()
+    owners = {i: heads[i].contact_id for i in strand_ids & heads.keys()}
+    fresh = strand_ids - heads.keys()
     if fresh:
         owners |= {i: strand.owner for i, strand in (await parts.timeline.strands(fresh)).items()}
     return owners

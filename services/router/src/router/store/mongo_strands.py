@@ -12,7 +12,7 @@ from threadline_events.timeline import Conversation
 from threadline_runtime.mongo import Document, MongoDatabase, Swap
 
 from router.domain.documents import Strand
-from router.store.port import ConversationQuery
+from router.store.port import ConversationQuery, SummaryHead
 
 __all__ = ["MongoStrands"]
 
@@ -54,6 +54,11 @@ class MongoStrands:
     async def summaries(self, strand_ids: Iterable[str]) -> Mapping[str, Conversation]:
         """The summaries that there are."""
         return {one["_id"]: _summary(one) for one in await self._summaries.by_ids(strand_ids, fields=["doc"])}
+
+    async def summary_heads(self, strand_ids: Iterable[str]) -> Mapping[str, SummaryHead]:
+        """The heads of these."""
+        found = await self._summaries.by_ids(strand_ids, fields=["version", "contact_id"])
+        return {one["_id"]: SummaryHead(one["version"], one["contact_id"]) for one in found}
 
     async def write_summaries(self, summaries: Sequence[Conversation]) -> frozenset[str]:
         """Write each where the stored version is one below."""
@@ -101,6 +106,7 @@ def _summary(found: Document) -> Conversation:
 def _fields(one: Conversation) -> Document:
     return {
         "brand": one.brand,
+        "contact_id": one.contact_id,
         "status": one.status,
         "joined": one.joined,
         "snoozed_until": one.snoozed_until if one.status == "snoozed" else None,

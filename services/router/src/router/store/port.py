@@ -29,6 +29,7 @@ __all__ = [
     "SentCounts",
     "Stored",
     "StoredEdge",
+    "SummaryHead",
     "TimelineStore",
     "Waiting",
 ]
@@ -122,6 +123,14 @@ class EntryPage:
 
 
 @dataclass(frozen=True, slots=True)
+class SummaryHead:
+    """Of a summary what the next one goes by: its version, and whose strand it is of."""
+
+    version: int
+    contact_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Owed:
     """A document whose outbox holds something older than was asked for."""
 
@@ -196,6 +205,10 @@ class TimelineStore(Protocol):
     # ---- summaries
     async def summaries(self, strand_ids: Iterable[str]) -> Mapping[str, Conversation]:
         """The summaries that there are, joined ones too."""
+        ...
+
+    async def summary_heads(self, strand_ids: Iterable[str]) -> Mapping[str, SummaryHead]:
+        """The heads of these; reads no more of them."""
         ...
 
     async def write_summaries(self, summaries: Sequence[Conversation]) -> frozenset[str]:

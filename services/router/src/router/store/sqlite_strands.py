@@ -10,7 +10,7 @@ from threadline_events.timeline import Conversation
 from threadline_runtime.sqlite import SqliteDatabase
 
 from router.domain.documents import Strand
-from router.store.port import ConversationQuery
+from router.store.port import ConversationQuery, SummaryHead
 from router.store.sqlite_rows import ids_parameter, spell, text_of, writing
 
 __all__ = ["StrandTables"]
@@ -73,6 +73,13 @@ class StrandTables:
         rows = await self._database.look(lambda connection: connection.execute(statement, (parameter,)).fetchall())
         found = [Conversation.model_validate_json(doc) for (doc,) in rows]
         return {c.conversation_id: c for c in found}
+
+    async def summary_heads(self, strand_ids: Iterable[str]) -> Mapping[str, SummaryHead]:
+        """The heads of these."""
+        parameter = ids_parameter(strand_ids)
+        statement = f"SELECT conversation_id, version, doc ->> '$.contact_id' FROM router_summaries WHERE conversation_id {_IN}"
+        rows = await self._database.look(lambda connection: connection.execute(statement, (parameter,)).fetchall())
+        return {i: SummaryHead(version, contact_id) for i, version, contact_id in rows}
 
     async def write_summaries(self, summaries: Sequence[Conversation]) -> frozenset[str]:
         """Write each where the stored version is one below."""

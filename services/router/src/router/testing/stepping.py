@@ -128,6 +128,10 @@ class SteppedTimeline(SqliteTimeline):
         """One by one."""
         return await self._mapped("summary", super().summaries, strand_ids)
 
+    async def summary_heads(self, strand_ids: Iterable[str]) -> Mapping[str, Any]:
+        """One by one."""
+        return await self._mapped("summary head", super().summary_heads, strand_ids)
+
     async def edges_of(self, contact_ids: Iterable[str]) -> Sequence[Edge]:
         """Contact by contact; an edge between two of them as it was first seen."""
         found: dict[str, Edge] = {}

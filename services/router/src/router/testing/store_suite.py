@@ -33,6 +33,7 @@ from router.store.port import (
     EntryPage,
     Outcome,
     OutcomeStore,
+    SummaryHead,
     TimelineStore,
     Waiting,
 )
@@ -162,6 +163,7 @@ class StoreSuite:
         assert await store.write_summaries([_summary(3)]) == frozenset()
         assert await store.write_summaries([_summary(2, status="resolved")]) == {"c_1"}
         assert (await store.summaries(["c_1"]))["c_1"].status == "resolved"
+        assert await store.summary_heads(["c_1", "c_2"]) == {"c_1": SummaryHead(2, _summary(2).contact_id)}
 
     async def test_conversations_are_listed_by_activity_in_pages_and_by_filter(self, store: RouterStore) -> None:
         """Interface 3: newest activity first, brand in every query, joined ones skipped."""
