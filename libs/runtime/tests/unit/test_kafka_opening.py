@@ -4,8 +4,12 @@ from pathlib import Path
 
 import pytest
 from aiokafka import ConsumerRecord
+from aiokafka.partitioner import DefaultPartitioner
 from faststream.security import SASLScram512
+from hypothesis import given
+from hypothesis import strategies as st
 from threadline_events import topics
+from threadline_runtime.bus import kafka_connection
 from threadline_runtime.bus.kafka import KafkaBus
 from threadline_runtime.bus.kafka_connection import broker_security, read_servers
 from threadline_runtime.bus.kafka_records import received
@@ -79,3 +83,12 @@ def test_whatever_a_foreign_producer_wrote_is_received(timestamp: int) -> None:
     assert record.headers == {"ce_id": b"\xff"}
     assert (record.position.partition, record.position.offset, record.key, record.value) == (3, 7, None, None)
     assert record.timestamp.tzinfo is not None
+
+
+@given(st.none() | st.binary(max_size=300), st.integers(1, 30))
+def test_a_key_lies_where_every_client_of_kafka_looks_for_it(key: bytes | None, count: int) -> None:
+    """P4: a key has one partition, whoever publishes; without a key any will do."""
+    every = list(range(100, 100 + count))
+    place = kafka_connection._partition(key, every, every)
+    assert place in every
+    assert key is None or place == kafka_connection._partition(key, every, []) == DefaultPartitioner()(key, every, every)
