@@ -41,11 +41,13 @@ def _read_time(told: Any, read: ValidatorFunctionWrapHandler) -> datetime:
     return cut_to_millisecond(read(told))
 
 
-@lru_cache(maxsize=4096)  # the same few moments stand in a message, its entry, its strand and its summary
 def spell_time(moment: datetime) -> str:
     """RFC 3339 in UTC with three decimals, so that spelled times sort as they happened."""
-    if moment.tzinfo is not UTC:
-        moment = moment.astimezone(UTC)
+    return _spelled(moment if moment.tzinfo is UTC else moment.astimezone(UTC))
+
+
+@lru_cache(maxsize=4096)  # the same few moments stand in a message, its entry, its strand and its summary
+def _spelled(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 

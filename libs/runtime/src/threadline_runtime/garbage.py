@@ -9,7 +9,7 @@ import gc
 __all__ = ["look_rarely"]
 
 _NEW_OBJECTS = 50_000
-"""More than one batch keeps at a time, and a few MB at most if all of them were garbage."""
+"""More than one batch keeps at a time, and some MB at most if all of them were garbage."""
 
 
 def look_rarely() -> None:

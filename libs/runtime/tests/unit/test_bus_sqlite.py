@@ -28,6 +28,14 @@ class _OnSqlite(BusSuite):
         assert isinstance(bus, SqliteBus)
         await bus.trim(timedelta(seconds=-1))
 
+    async def test_who_gathers_stops_at_once(self, bus: Bus) -> None:
+        """P9: a stop does not wait for a batch to become larger."""
+        seen = Seen()
+        await bus.publish([record("a", "1")])
+        async with asyncio.timeout(30), self.consuming(bus, seen.handle, gather_seconds=3600.0):
+            await seen.until_all("1")
+            await self.until_committed(bus)
+
 
 class TestOnFile(_OnSqlite):
     pass

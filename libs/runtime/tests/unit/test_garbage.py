@@ -39,6 +39,6 @@ def test_what_holds_itself_is_freed_in_the_end() -> None:
     seen = weakref.ref(first)
     del first
 
-    kept = [[n] for n in range(25_000)]
+    kept = [[n] for n in range(60_000)]
 
     assert seen() is None, len(kept)

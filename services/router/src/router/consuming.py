@@ -31,6 +31,8 @@ GROUPS = {
     topics.DELIVERIES: "router-deliveries",
 }
 """Topic to the group that works it off."""
+_COMMANDS = 100
+"""They are carried out one after the other, and a batch must end while a stop or a rebalance waits for it."""
 _JOURNAL_SECONDS = 0.25
 """The journal is read when somebody asks for a payload or for the books; record by record it cost as much as the entries."""
 
@@ -51,7 +53,10 @@ class Consumers:
         return (
             replace(self._subscription(topics.INTAKES, read_intake, self.journal.handle), gather_seconds=_JOURNAL_SECONDS),
             self._subscription(topics.INBOUND, _read_event, self.pipeline.handle, self._on_dead_letters),
-            self._subscription(topics.COMMANDS, _read_command, self.commands.handle, self._on_dead_letters),
+            replace(
+                self._subscription(topics.COMMANDS, _read_command, self.commands.handle, self._on_dead_letters),
+                max_records=_COMMANDS,
+            ),
             self._subscription(topics.DELIVERIES, _read_delivery, self._on_deliveries),
         )
 

@@ -33,8 +33,8 @@ async def _derive_once(parts: Parts, strand_ids: frozenset[str]) -> tuple[list[C
 
 async def _owners(parts: Parts, strand_ids: frozenset[str], heads: Mapping[str, SummaryHead]) -> dict[str, str]:
     """Whose each strand is. That never changes, so a summary that there is tells it as well as the strand."""
-    owners = {i: heads[i].contact_id for i in strand_ids & heads.keys()}
-    fresh = strand_ids - heads.keys()
+    owners = {i: owner for i, head in heads.items() if (owner := head.contact_id) is not None}
+    fresh = strand_ids - owners.keys()
     if fresh:
         owners |= {i: strand.owner for i, strand in (await parts.timeline.strands(fresh)).items()}
     return owners

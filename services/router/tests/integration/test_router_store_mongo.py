@@ -3,6 +3,7 @@
 import pytest
 from router.domain.messages import entry_of, message_of
 from router.store.mongo import MongoTimeline, migrate
+from router.store.port import SummaryHead
 from router.testing.model_events import received
 from router.testing.store_suite import StoreSuite
 from threadline_runtime.mongo import MongoDatabase
@@ -24,3 +25,8 @@ class TestOnMongo(StoreSuite):
         assert await mongodb.collection("router_names").find({}) == []
         (name,) = (await store.entries([event.message_id]))[event.message_id].names
         assert [ref.message_id for ref in (await store.named([name]))[name]] == [event.message_id]
+
+    async def test_a_summary_that_does_not_name_its_contact_has_a_version(self, store: MongoTimeline, mongodb: MongoDatabase) -> None:
+        """P9: the next derivation asks the strand whose it is."""
+        await mongodb.collection("router_summaries").insert([{"_id": "c_1", "version": 7}])
+        assert await store.summary_heads(["c_1"]) == {"c_1": SummaryHead(7, None)}

@@ -394,7 +394,7 @@ def _version_last(patch: pytest.MonkeyPatch) -> None:
     async def late(parts: Any, strand_ids: Any) -> Any:
         own = await parts.timeline.strands(strand_ids)
         read = await deriving.readings(parts.timeline, {s.owner for s in own.values()})
-        versions = await parts.timeline.summaries(strand_ids)
+        versions = await parts.timeline.summary_heads(strand_ids)
         wanted = [summary(read[s.owner], i, versions[i].version + 1 if i in versions else 1, parts.clock()) for i, s in own.items()]
         won = await parts.timeline.write_summaries(wanted)
         return [c for c in wanted if c.conversation_id in won], frozenset(own) - won

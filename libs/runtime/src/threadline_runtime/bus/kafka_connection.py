@@ -198,9 +198,9 @@ _hash = lru_cache(maxsize=16_384)(murmur2)
 
 def _partition(key: bytes | None, every: Sequence[int], available: Sequence[int]) -> int:
     """Where the client itself puts a key, which takes it 6 us each time; keys of ours are short and come again and again."""
-    if key is None or len(key) > _OUR_KEYS:
+    if type(key) is not bytes or len(key) > _OUR_KEYS:
         return int(_choose(key, every, available))
-    return every[(_hash(key) & 0x7FFFFFFF) % len(every)]
+    return every[(int(_hash(key)) & 0x7FFFFFFF) % len(every)]
 
 
 def _value(record: RawRecord) -> bytes | None:

@@ -79,8 +79,8 @@ class Subscription(Generic[T]):
     `handle` gets a batch (order kept within a partition) and returns when every effect of it is durable; only then offsets are committed.
     The same batch, or a part of it, may come again, also at the same time on another consumer.
     `on_dead_letters` is awaited after the dead letters of a batch are durable and before the commit; it is repeated until it succeeds.
-    `gather_seconds`: where nobody waits for what `handle` does, records may lie so long that a batch becomes larger and batches fewer.
     `probes` ask the dependencies of `handle` whether they answer (they raise if not): only then is a record to blame for an unknown error.
+    `gather_seconds`, a few at most: where nobody waits for what `handle` does, records may lie about so long, for fewer and larger batches.
     """
 
     topics: tuple[str, ...]

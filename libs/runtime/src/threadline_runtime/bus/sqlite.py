@@ -137,7 +137,7 @@ class SqliteBus:
             if batch:
                 with contextlib.suppress(Stopped):
                     await processor.process(batch)
-                if subscription.gather_seconds is not None:
+                if subscription.gather_seconds is not None and len(batch) < subscription.max_records:
                     await _sleep(stopping, subscription.gather_seconds)
             else:
                 await _sleep(member.wake, _POLL_SECONDS)

@@ -73,15 +73,13 @@ def brand_asked(parts: ApiParts, key: ApiKey, brand: str | None) -> str:
     return seen[0]
 
 
+_IdempotencyKey = Annotated[str | None, Header(description="The same request under the same key is done once.")]
+
+
 class Identify:
     """Which request this is, by its Idempotency-Key; taken as a dependency and called with what is asked for."""
 
-    def __init__(
-        self,
-        parts: PartsOf,
-        key: WriterKey,
-        idempotency_key: Annotated[str | None, Header(description="The same request under the same key is done once.")] = None,
-    ) -> None:
+    def __init__(self, parts: ApiParts, key: ApiKey, idempotency_key: str | None) -> None:
         self._parts = parts
         self._key = key
         self._header = idempotency_key
@@ -101,4 +99,8 @@ class Identify:
         )
 
 
-Identified = Annotated[Identify, Depends()]
+async def _identify(parts: PartsOf, key: WriterKey, idempotency_key: _IdempotencyKey = None) -> Identify:
+    return Identify(parts, key, idempotency_key)
+
+
+Identified = Annotated[Identify, Depends(_identify)]

@@ -58,7 +58,7 @@ class MongoStrands:
     async def summary_heads(self, strand_ids: Iterable[str]) -> Mapping[str, SummaryHead]:
         """The heads of these."""
         found = await self._summaries.by_ids(strand_ids, fields=["version", "contact_id"])
-        return {one["_id"]: SummaryHead(one["version"], one["contact_id"]) for one in found}
+        return {one["_id"]: SummaryHead(one["version"], one.get("contact_id")) for one in found}
 
     async def write_summaries(self, summaries: Sequence[Conversation]) -> frozenset[str]:
         """Write each where the stored version is one below."""

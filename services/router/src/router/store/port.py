@@ -124,10 +124,10 @@ class EntryPage:
 
 @dataclass(frozen=True, slots=True)
 class SummaryHead:
-    """Of a summary what the next one goes by: its version, and whose strand it is of."""
+    """Of a summary what the next one goes by: its version, and whose strand it is of (None: written before that was kept with it)."""
 
     version: int
-    contact_id: str
+    contact_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
