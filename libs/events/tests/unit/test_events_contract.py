@@ -2,7 +2,7 @@
 
 import json
 import string
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Annotated
 
@@ -211,6 +211,20 @@ def test_the_short_way_of_reading_a_time_says_what_pydantic_says(moment, place, 
 
     assert told(READ, changed) == told(READ_BY_PYDANTIC, changed)
     assert told(READ, text) == cut_to_millisecond(moment)
+
+
+class Autumn(tzinfo):
+    """The night in which a clock is put back from two hours before UTC to one."""
+
+    def utcoffset(self, moment):
+        return timedelta(hours=1 if moment.fold else 2)
+
+
+def test_the_hour_that_comes_twice_in_autumn_is_spelled_as_two():
+    """P5: in one zone the two are equal to each other, and an hour apart."""
+    first = datetime(2026, 10, 25, 2, 30, tzinfo=Autumn())
+
+    assert [spell_time(first), spell_time(first.replace(fold=1))] == ["2026-10-25T00:30:00.000Z", "2026-10-25T01:30:00.000Z"]
 
 
 def test_a_day_named_by_its_week_is_no_time_of_ours():
