@@ -44,7 +44,7 @@ _PROBE_SECONDS = 2.5
 _CLOSE_SECONDS = 2.0
 _CONNECT_MS = 5000
 _CONNECTIONS = 50
-_IDS_A_QUERY = 5000
+_MOST_AT_ONCE = 5000
 _DEFAULT_NAME = "threadline"
 
 
@@ -168,7 +168,7 @@ class MongoCollection:
     async def find(self, where: Document, *, fields: Sequence[str] = (), order: Order = (), limit: int = 0) -> list[Document]:
         """The documents, whole or with these fields and `_id` only; `limit` 0 is none."""
         # By itself a server answers 101 documents and is asked again for the others.
-        cursor = self._collection.find(where, list(fields) or None, limit=limit, sort=list(order) or None, batch_size=_IDS_A_QUERY)
+        cursor = self._collection.find(where, list(fields) or None, limit=limit, sort=list(order) or None, batch_size=_MOST_AT_ONCE)
         return await self._database.ask(_DEADLINE_SECONDS, cursor.to_list())
 
     async def first(self, where: Document, *, order: Order = ()) -> Document | None:
@@ -179,8 +179,8 @@ class MongoCollection:
         """Those that there are of any number of ids."""
         wanted = list(ids)
         found: list[Document] = []
-        for start in range(0, len(wanted), _IDS_A_QUERY):
-            found += await self.find({"_id": {"$in": wanted[start : start + _IDS_A_QUERY]}}, fields=fields)
+        for start in range(0, len(wanted), _MOST_AT_ONCE):
+            found += await self.find({"_id": {"$in": wanted[start : start + _MOST_AT_ONCE]}}, fields=fields)
         return found
 
     async def pages(
