@@ -8,6 +8,7 @@ Not here: Kafka keys (`keys`), and ids that a provider gave (they are called `ex
 import base64
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 
 __all__ = [
     "command_entry_id",
@@ -65,6 +66,7 @@ def raw_mail_message_id(brand: str, account_id: str, raw: bytes) -> str:
     return _make("m_", brand, "email", account_id, raw)
 
 
+@lru_cache(maxsize=16_384)  # who writes is looked up many times for each message
 def contact_id(brand: str, identity: str) -> str:
     """One canonical identity within a brand is one contact, for ever."""
     return _make("p_", brand, identity)
