@@ -5,6 +5,8 @@ One process, as `threadline up` runs: the router's consumers and its API over HT
 Two loads: one message a second, and a steady rate (a tenth of the top rate of the standalone row).
 """
 
+from __future__ import annotations
+
 import argparse
 import asyncio
 import json
@@ -19,7 +21,6 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
 from events import intake_of, received
 from router import app as router_app
 from router.api.keys import ensure_first_key
@@ -32,23 +33,65 @@ from threadline_runtime.settings import Settings
 
 _KEY = "tl_only_for_this_benchmark_only_for_this_benchmark"
 _CONTACTS = 500
+_WARM_SECONDS = 15.0
+"""Servers that were started a moment ago, or had nothing to do for long, compile while they are measured."""
 
 
-async def follow(url: str) -> None:
+class Api:
+    """Just enough of HTTP/1.1 to read from a server on loopback: a client that costs little, as the server shares its two cores."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._idle: list[Connection] = []
+
+    async def asked(self, path: str) -> Connection:
+        """A connection on which the path was asked for and the head of a good answer was read; the head's length is kept."""
+        while self._idle and self._idle[-1].reader.at_eof():  # the server ends those that were idle for seconds
+            self._idle.pop()
+        connection = self._idle.pop() if self._idle else Connection(*await asyncio.open_connection("127.0.0.1", self._port))
+        await connection.ask(path)
+        return connection
+
+    async def read(self, path: str) -> bytes:
+        """The body of the answer."""
+        connection = await self.asked(path)
+        body = await connection.reader.readexactly(connection.length)
+        self._idle.append(connection)
+        return body
+
+
+class Connection:
+    """One connection, and the length that the last answer announced."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self._writer = reader, writer
+        self.length = 0
+
+    async def ask(self, path: str) -> None:
+        """Ask, and read the head of the answer."""
+        self._writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {_KEY}\r\n\r\n".encode())
+        head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
+        if not head.startswith(b"http/1.1 200 "):
+            raise RuntimeError(head.decode())
+        _, _, length = head.partition(b"content-length: ")
+        self.length = int(length.split(b"\r\n")[0]) if length else 0
+
+
+async def follow(port: int) -> None:
     """The client, a process of its own: follow the stream, read each entry told of, print its id and when it was read."""
-    headers = {"Authorization": f"Bearer {_KEY}"}
-    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=30) as api, asyncio.TaskGroup() as reads:
+    api = Api(port)
+    stream = await api.asked("/v1/stream")
+    async with asyncio.TaskGroup() as reads:
 
         async def read(message_id: str) -> None:
-            answer = await api.get(f"/v1/messages/{message_id}")
-            answer.raise_for_status()
+            answer = json.loads(await api.read(f"/v1/messages/{message_id}"))
+            assert answer["message_id"] == message_id
             print(message_id, time.perf_counter(), flush=True)
 
-        async with api.stream("GET", "/v1/stream", timeout=None) as answer:
-            print("ready", flush=True)
-            async for line in answer.aiter_lines():
-                if line.startswith("data:") and '"entry.changed"' in line:
-                    reads.create_task(read(json.loads(line[5:])["entry"]["message_id"]))
+        print("ready", flush=True)
+        async for line in stream.reader:  # a frame is a chunk, so the lengths of chunks stand on lines of their own
+            if line.startswith(b"data:") and b'"entry.changed"' in line:
+                reads.create_task(read(json.loads(line[5:])["entry"]["message_id"]))
 
 
 class Client:
@@ -58,9 +101,9 @@ class Client:
         self._read: dict[str, asyncio.Future[float]] = {}
         self.ready = asyncio.Event()
 
-    async def run(self, url: str) -> None:
+    async def run(self, port: int) -> None:
         """Keep the process until cancelled."""
-        program = [sys.executable, __file__, "--follow", url]
+        program = [sys.executable, __file__, "--follow", str(port)]
         process = await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.PIPE)
         assert process.stdout is not None
         try:
@@ -71,6 +114,8 @@ class Client:
                 elif words[0] in self._read:
                     self._read.pop(words[0]).set_result(float(words[1]))
         finally:
+            for waiting in self._read.values():
+                waiting.set_exception(RuntimeError("the client has ended"))
             process.kill()
             await process.wait()
 
@@ -127,14 +172,16 @@ async def measure(place: Place, rate: float, seconds: float) -> list[dict[str, f
             door = HttpServer.claim("127.0.0.1", 0)
             stack.callback(door.close)
             tasks = [asyncio.create_task(router.run()), asyncio.create_task(door.serve(router.web))]
-            url = f"http://127.0.0.1:{door.port}"
+            while not router.feed.begun:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.05)
             client = Client()
-            following = asyncio.create_task(client.run(url))
+            following = asyncio.create_task(client.run(door.port))
             await client.ready.wait()
-            await at_rate(base.bus, client, 50, 100, 0)
+            warm = int(rate * _WARM_SECONDS)
+            await at_rate(base.bus, client, rate, warm, 0)
             rows = [
                 row(await at_rate(base.bus, client, 1.0, max(100, int(seconds)), 1_000_000), 1.0),
-                row(await at_rate(base.bus, client, rate, int(rate * seconds), 2_000_000), rate),
+                row((await at_rate(base.bus, client, rate, warm + int(rate * seconds), 2_000_000))[warm:], rate),
             ]
             following.cancel()
             await asyncio.wait([following])
@@ -151,7 +198,7 @@ def main() -> None:
     arguments.add_argument("--on", choices=PLACES, default="sqlite", help="where bus and database lie")
     arguments.add_argument("--rate", type=float, default=50.0, help="messages a second of the steady load")
     arguments.add_argument("--seconds", type=float, default=30.0)
-    arguments.add_argument("--follow", metavar="URL", help="be the client (used by this program itself)")
+    arguments.add_argument("--follow", type=int, metavar="PORT", help="be the client (used by this program itself)")
     arguments.add_argument("--json", action="store_true")
     chosen = arguments.parse_args()
     if chosen.follow:

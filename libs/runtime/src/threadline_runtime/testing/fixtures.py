@@ -5,13 +5,15 @@ Servers start once a session, when a first test asks, and end with the session.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Protocol
 
 import pytest
+import uvloop
 
 from threadline_runtime.mongo import MongoDatabase
 from threadline_runtime.testing.certificates import Certificates, make_certificates
@@ -33,6 +35,11 @@ __all__ = [
     "mongodb_server",
     "start_fake_smtp",
 ]
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Coroutines are tested on the loop that the services run on."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")
