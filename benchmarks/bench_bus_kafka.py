@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
+import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from events import received
 from pace import Clock, ClockedWatch, Speed, compared
@@ -107,7 +108,7 @@ def main() -> None:
     look_rarely()
     with ExitStack() as stack:
         url = os.environ.get(KAFKA_VARIABLE) or stack.enter_context(running_kafka()).url
-        result = asyncio.run(measure(url, chosen.count, chosen.rounds))
+        result = uvloop.run(measure(url, chosen.count, chosen.rounds))
     if chosen.json:
         print(json.dumps({"path": "bus consume and validate", "results": result}))
         return

@@ -10,7 +10,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 import uvloop
@@ -39,7 +39,20 @@ __all__ = [
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Coroutines are tested on the loop that the services run on."""
-    return {"uvloop": uvloop.new_event_loop}
+    return {"uvloop": _loop_that_times_out}
+
+
+def _loop_that_times_out() -> asyncio.AbstractEventLoop:
+    loop = uvloop.new_event_loop()
+    loop.set_exception_handler(_stop_at_timeout)
+    return loop
+
+
+def _stop_at_timeout(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """End a test that took too long: pytest-timeout raises in its signal handler, and uvloop only reports what is raised there."""
+    loop.default_exception_handler(context)
+    if isinstance(context.get("exception"), pytest.fail.Exception):
+        loop.stop()
 
 
 @pytest.fixture(scope="session")
