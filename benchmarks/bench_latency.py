@@ -1,8 +1,8 @@
 """The latency row: from the publish call until a client of the REST API has read the entry, standalone or on Kafka and MongoDB.
 
-One process, as `threadline up` runs: the router's consumers and its API over HTTP on loopback. The client, another process, follows
-`GET /v1/stream` as the page does, and when a change is told it reads the entry; the time ends with that answer.
-Two loads: one message a second, and a steady rate (a tenth of the top rate of the standalone row).
+Standalone one process, as `threadline up` runs: bus, the router's consumers and its API over HTTP on loopback; on servers the router is
+a process of its own. The client, another process, follows `GET /v1/stream` as the page does, and when a change is told it reads the
+entry; the time ends with that answer. Two loads: one message a second, and a steady rate (a tenth of the top rate of the place).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,12 +27,14 @@ from router import app as router_app
 from router.api.keys import ensure_first_key
 from routing import PLACES, Place, configured, emptied, running
 from threadline_cli.foundations import opened
+from threadline_cli.testing.alone import RouterAlone, Site
+from threadline_cli.testing.own_process import FIRST_KEY
 from threadline_events.records import inbound_record, intake_record
+from threadline_runtime.bus.kafka import KafkaBus
 from threadline_runtime.bus.port import Bus
 from threadline_runtime.http import HttpServer
 from threadline_runtime.settings import Settings
 
-_KEY = "tl_only_for_this_benchmark_only_for_this_benchmark"
 _CONTACTS = 500
 _WARM_SECONDS = 15.0
 """Servers that were started a moment ago, or had nothing to do for long, compile while they are measured."""
@@ -70,7 +72,7 @@ class Connection:
 
     async def ask(self, path: str) -> None:
         """Ask, and read the head of the answer."""
-        self._writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {_KEY}\r\n\r\n".encode())
+        self._writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {FIRST_KEY}\r\n\r\n".encode())
         head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
         if not head.startswith(b"http/1.1 200 "):
             raise RuntimeError(head.decode())
@@ -146,50 +148,60 @@ def row(latencies: Sequence[float], rate: float) -> dict[str, float]:
     return {"per_second": rate, "messages": len(latencies), "p50_ms": round(cuts[49] * 1000, 1), "p99_ms": round(cuts[98] * 1000, 1)}
 
 
-def settings_for(place: Place, data: Path) -> Settings:
-    """What `threadline up` would be told: nothing for a folder, two URLs for servers."""
-    told = Settings()
-    if place.kafka is not None:
-        urls = {"bus": {"url": place.kafka}, "database": {"url": place.database_url(data)}}
-        told = Settings(**urls)
-    return told.in_folder(data)
+@asynccontextmanager
+async def in_a_folder(data: Path) -> AsyncIterator[tuple[Bus, int]]:
+    """Bus and API in this process, as `threadline up` has them."""
+    await asyncio.to_thread(data.mkdir)
+    async with AsyncExitStack() as stack:
+        given = await stack.enter_async_context(opened(data, Settings().in_folder(data), configured(data.parent)))
+        base = given.base
+        await router_app.migrate(base.database)
+        around = router_app.Surroundings(base.bus, base.database, base.blobs, base.configuration, given.signing, base.metrics, os.urandom)
+        router = router_app.build_router(around)
+        await ensure_first_key(router.keys, FIRST_KEY, randomness=os.urandom, now=datetime.now(UTC))
+        door = HttpServer.claim("127.0.0.1", 0)
+        stack.callback(door.close)
+        tasks = [asyncio.create_task(router.run()), asyncio.create_task(door.serve(router.web))]
+        yield base.bus, door.port
+        await router.feed.close()
+        for task in reversed(tasks):
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+@asynccontextmanager
+async def on_servers(place: Place, folder: Path) -> AsyncIterator[tuple[Bus, int]]:
+    """A bus of our own, as a connector has it, and the API of `python -m router`."""
+    kafka = place.kafka or ""
+    configured(folder)
+    site = Site(folder, folder / "threadline.yaml", kafka, place.database_url(folder))
+    (await asyncio.to_thread(site.migrate, "router")).check_returncode()
+    bus = KafkaBus.open(kafka)
+    try:
+        with RouterAlone(site) as router:
+            router.until("the feed of the API", lambda: router.readiness().is_success or None, within=60)
+            yield bus, router.port
+    finally:
+        await bus.close()
 
 
 async def measure(place: Place, rate: float, seconds: float) -> list[dict[str, float]]:
-    """Both loads on a fresh data folder, and on a fresh bus and database of the servers."""
+    """Both loads, on what nobody used before."""
     await emptied(place)
     with tempfile.TemporaryDirectory() as name:
-        data = Path(name) / "data"
-        data.mkdir()
-        async with AsyncExitStack() as stack:
-            given = await stack.enter_async_context(opened(data, settings_for(place, data), configured(Path(name))))
-            base = given.base
-            await router_app.migrate(base.database)
-            around = router_app.Surroundings(
-                base.bus, base.database, base.blobs, base.configuration, given.signing, base.metrics, os.urandom
-            )
-            router = router_app.build_router(around)
-            await ensure_first_key(router.keys, _KEY, randomness=os.urandom, now=datetime.now(UTC))
-            door = HttpServer.claim("127.0.0.1", 0)
-            stack.callback(door.close)
-            tasks = [asyncio.create_task(router.run()), asyncio.create_task(door.serve(router.web))]
-            while not router.feed.begun:  # noqa: ASYNC110 - nobody tells
-                await asyncio.sleep(0.05)
+        folder = Path(name)
+        async with in_a_folder(folder / "data") if place.kafka is None else on_servers(place, folder) as (bus, port):
             client = Client()
-            following = asyncio.create_task(client.run(door.port))
+            following = asyncio.create_task(client.run(port))
             await client.ready.wait()
             warm = int(rate * _WARM_SECONDS)
-            await at_rate(base.bus, client, rate, warm, 0)
+            await at_rate(bus, client, rate, warm, 0)
             rows = [
-                row(await at_rate(base.bus, client, 1.0, max(100, int(seconds)), 1_000_000), 1.0),
-                row((await at_rate(base.bus, client, rate, warm + int(rate * seconds), 2_000_000))[warm:], rate),
+                row(await at_rate(bus, client, 1.0, max(100, int(seconds)), 1_000_000), 1.0),
+                row((await at_rate(bus, client, rate, warm + int(rate * seconds), 2_000_000))[warm:], rate),
             ]
             following.cancel()
             await asyncio.wait([following])
-            await router.feed.close()
-            for task in reversed(tasks):
-                task.cancel()
-            await asyncio.wait(tasks)
     return rows
 
 
