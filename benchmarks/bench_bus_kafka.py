@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
-import uvloop
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from events import received
 from pace import Clock, ClockedWatch, Speed, compared
@@ -108,7 +107,7 @@ def main() -> None:
     look_rarely()
     with ExitStack() as stack:
         url = os.environ.get(KAFKA_VARIABLE) or stack.enter_context(running_kafka()).url
-        result = uvloop.run(measure(url, chosen.count, chosen.rounds))
+        result = asyncio.run(measure(url, chosen.count, chosen.rounds))
     if chosen.json:
         print(json.dumps({"path": "bus consume and validate", "results": result}))
         return

@@ -21,7 +21,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-import uvloop
 from events import intake_of, received
 from router import app as router_app
 from router.api.keys import ensure_first_key
@@ -215,10 +214,10 @@ def main() -> None:
     arguments.add_argument("--json", action="store_true")
     chosen = arguments.parse_args()
     if chosen.follow:
-        uvloop.run(follow(chosen.follow))
+        asyncio.run(follow(chosen.follow))
         return
     with running(chosen.on) as place:
-        rows = uvloop.run(measure(place, chosen.rate, chosen.seconds))
+        rows = asyncio.run(measure(place, chosen.rate, chosen.seconds))
     if chosen.json:
         print(json.dumps({"path": "latency", "on": chosen.on, "rows": rows}))
         return

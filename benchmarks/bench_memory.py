@@ -14,7 +14,6 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import uvloop
 from events import again, edited, intake_of, received
 from pace import ClockedWatch
 from rich.console import Console
@@ -102,7 +101,7 @@ def main() -> None:
     chosen = arguments.parse_args()
     look_rarely()
     with Progress(console=Console(stderr=True)) as progress:
-        result = uvloop.run(measure(chosen.events, progress))
+        result = asyncio.run(measure(chosen.events, progress))
     print(json.dumps(result) if chosen.json else "\n".join(f"{name}: {value}" for name, value in result.items()))
 
 

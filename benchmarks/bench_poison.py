@@ -5,6 +5,7 @@ mails a second. At least 0.5 is asked for. Prints CPU, too, since others may use
 """
 
 import argparse
+import asyncio
 import logging
 import statistics
 import tempfile
@@ -13,7 +14,6 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import structlog
-import uvloop
 from router.app import migrate
 from router.testing.small_shop import router_on
 from threadline_cli.testing.flood import Flood, Passed, pass_through
@@ -60,7 +60,7 @@ def main() -> None:
     for seed in range(arguments.runs):
         for name, poison in (("clean", 0), ("poisoned", arguments.good)):
             with places(arguments.servers) as urls:
-                found[name].append(uvloop.run(run(urls, Flood(arguments.good, poison, seed))))
+                found[name].append(asyncio.run(run(urls, Flood(arguments.good, poison, seed))))
     rates = {name: arguments.good / statistics.median(one.seconds for one in runs) for name, runs in found.items()}
     cpu = {name: 1000 * statistics.median(one.cpu for one in runs) / arguments.good for name, runs in found.items()}
     for name, rate in rates.items():

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from events import again, edited, received
 from pace import Clock, ClockedWatch, Speed, compared
@@ -286,7 +285,7 @@ def main() -> None:
     arguments.add_argument("--json", action="store_true", help="one JSON object, nothing else")
     chosen = arguments.parse_args()
     with running("kafka+mongodb") as place:
-        row = uvloop.run(measure(place, Load(chosen.contacts, chosen.messages, chosen.parts), chosen.of))
+        row = asyncio.run(measure(place, Load(chosen.contacts, chosen.messages, chosen.parts), chosen.of))
     print(json.dumps(row) if chosen.json else json.dumps(row, indent=2))
 
 

@@ -7,6 +7,7 @@ The other curves: known contacts' messages from the bus to the published changes
 """
 
 import argparse
+import asyncio
 import json
 import os
 import random
@@ -21,7 +22,6 @@ from itertools import count
 from pathlib import Path
 
 import httpx
-import uvloop
 from events import edited, receipt, received
 from pace import ClockedWatch, Speed
 from router.api.keys import ensure_first_key
@@ -191,7 +191,7 @@ def main() -> None:
     arguments.add_argument("--json", action="store_true", help="one JSON object, nothing else")
     chosen = arguments.parse_args()
     with running(chosen.on) as place:
-        points = uvloop.run(measure(chosen.on, place, chosen.curve, quick=chosen.quick, longest=chosen.longest))
+        points = asyncio.run(measure(chosen.on, place, chosen.curve, quick=chosen.quick, longest=chosen.longest))
     if chosen.json:
         print(json.dumps({"path": "scaling", "curve": chosen.curve, "on": chosen.on, "points": points}))
         return

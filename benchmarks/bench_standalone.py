@@ -21,7 +21,6 @@ from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
 from pathlib import Path
 
-import uvloop
 import yaml
 from bench_parse import floor as walk
 from corpus_mail import SEED, corpus
@@ -231,7 +230,7 @@ def speed_row(mails: Sequence[bytes], rounds: int) -> dict[str, object]:
         with tempfile.TemporaryDirectory() as folder:
             floors.append(len(mails) / floor(mails, len(mails), Path(folder)))
             files = laid_out(mails, Path(folder) / "mails")
-            own.append(len(files) / uvloop.run(ours(files, len(files), Path(folder)))[0])
+            own.append(len(files) / asyncio.run(ours(files, len(files), Path(folder)))[0])
     ratios = [mine / bare for mine, bare in zip(own, floors, strict=True)]
     return {
         "path": "standalone",
@@ -259,7 +258,7 @@ def memory_row(count: int, seed: int, largest: int) -> dict[str, object]:
     """Memory of the main process at tenths of a long run."""
     with tempfile.TemporaryDirectory() as folder, Progress(console=Console(stderr=True)) as progress:
         files = prepared(min(count, 3_000), seed, largest, Path(folder) / "mails")
-        seconds, memory = uvloop.run(ours(files, count, Path(folder), progress))
+        seconds, memory = asyncio.run(ours(files, count, Path(folder), progress))
     tenths = [round(memory[min(len(memory) - 1, len(memory) * n // 10)], 1) for n in range(11)]
     return {
         "path": "memory",

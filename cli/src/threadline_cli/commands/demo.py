@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvloop
 from threadline_runtime.configuration.configuration import load_configuration
 from threadline_runtime.errors import ConfigurationError
 from threadline_runtime.http import HttpServer
@@ -46,7 +45,7 @@ def demo(
 ) -> None:
     """Watch it work: an own mail server, customers who write and answer, and the page that shows it live."""
     with _data_folder(keep=keep) as folder:
-        uvloop.run(
+        asyncio.run(
             _run(
                 folder,
                 host,

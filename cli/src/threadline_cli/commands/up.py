@@ -1,11 +1,11 @@
 """`threadline up`: all services in one process. What runs there stands in `threadline_cli.up`."""
 
+import asyncio
 import contextlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvloop
 from threadline_runtime.configuration.configuration import load_configuration
 from threadline_runtime.logging import configure_logging
 from threadline_runtime.settings import LogSettings, Settings
@@ -39,7 +39,7 @@ def up(
     """Run all of Threadline in one process, on SQLite in DIR. SIGTERM or Ctrl-C drains and ends it."""
     settings = listening(folder_settings(data), host=host, port=port, ops_port=ops_port)
     configure_logging(log_settings(settings), service="threadline", version=VERSION)
-    uvloop.run(_run(data, settings, config))
+    asyncio.run(_run(data, settings, config))
 
 
 def listening(settings: Settings, *, host: str | None, port: int | None, ops_port: int | None) -> Settings:

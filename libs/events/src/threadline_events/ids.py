@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 Part = str | bytes | int
+_USUAL = 320
 
 
 def _digest(parts: Iterable[Part]) -> bytes:
@@ -66,9 +67,13 @@ def raw_mail_message_id(brand: str, account_id: str, raw: bytes) -> str:
     return _make("m_", brand, "email", account_id, raw)
 
 
-@lru_cache(maxsize=16_384)  # who writes is looked up many times for each message
 def contact_id(brand: str, identity: str) -> str:
     """One canonical identity within a brand is one contact, for ever."""
+    return _contact_id(brand, identity) if len(identity) <= _USUAL else _make("p_", brand, identity)
+
+
+@lru_cache(maxsize=16_384)  # who writes is looked up many times for each message; a few MB, as none is long
+def _contact_id(brand: str, identity: str) -> str:
     return _make("p_", brand, identity)
 
 

@@ -3,6 +3,7 @@
 Not here: what the service is (`app` of each), and all of them in one process (`threadline up`).
 """
 
+import asyncio
 import os
 import secrets
 import sys
@@ -13,8 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-
-import uvloop
 
 from threadline_runtime.configuration.configuration import load_configuration
 from threadline_runtime.errors import ConfigurationError, ThreadlineError
@@ -55,7 +54,7 @@ def run_process(service: ServiceProcess, arguments: list[str]) -> int:
         settings = load_settings()
         configure_logging(settings.log, service=service.package, version=version(service.distribution))
         arm_failpoints(os.environ)
-        uvloop.run(_migrate(service, settings) if arguments else _run(service, settings))
+        asyncio.run(_migrate(service, settings) if arguments else _run(service, settings))
     except ThreadlineError as error:
         sys.stderr.write(f"{error}\n")
         return 2 if isinstance(error, ConfigurationError) else 1

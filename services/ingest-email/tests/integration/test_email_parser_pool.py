@@ -161,17 +161,6 @@ async def test_a_mail_whose_worker_is_killed_is_read_again_once(pool: ParserPool
     assert (await pool.parse(SMALL, CONTEXT)).subject == "small"
 
 
-async def test_a_worker_that_ends_while_it_waits_is_replaced_and_no_mail_is_suspected(pool: ParserPool) -> None:
-    """P8: writing to a process that is gone fails at once, or is found out by reading; either way the next mails are read."""
-    for _ in range(2):
-        assert (await pool.parse(SMALL, CONTEXT)).subject == "small"
-        (idle,) = pool.pids
-        os.kill(idle, signal.SIGKILL)
-        await until_dead(idle)
-        await asyncio.sleep(0.1)
-        assert (await pool.parse(SMALL, CONTEXT)).subject == "small"
-
-
 async def test_a_broken_machine_is_no_fault_of_the_mail(pool: ParserPool, tmp_path: Path) -> None:
     """P8: faults never skip: a missing spool file or a full disk is an error to try again after, not a rejection."""
     with pytest.raises(WorkerError, match="No such file"):

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from threadline_events.inbound import InboundEvent
 from threadline_events.records import timeline_record
 from threadline_runtime.bus.port import Message as BusMessage
+from threadline_runtime.errors import ConfigurationError
 from threadline_runtime.failpoints import failpoint
 
 from router.amending import Amending
@@ -86,9 +87,9 @@ class Pipeline:
             return
         # Each lane to its end, whatever becomes of the other: what is tried again must not run beside what still runs.
         ended = await asyncio.gather(self._decide(first), *map(self._decide, others), return_exceptions=True)
-        for error in ended:
-            if error is not None:
-                raise error
+        errors = [error for error in ended if error is not None]
+        if errors:  # what stops the consumer comes before what it waits for
+            raise next((error for error in errors if isinstance(error, ConfigurationError)), errors[0])
 
     async def _decide(self, todo: Sequence[Message]) -> None:
         for _ in rounds("deciding about messages"):

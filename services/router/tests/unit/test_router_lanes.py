@@ -10,7 +10,7 @@ from router.store.port import ContactChange, Stored
 from router.store.sqlite import SqliteTimeline
 from router.testing.desk import Desk, mail
 from threadline_events.ids import contact_id
-from threadline_runtime.errors import TransientError
+from threadline_runtime.errors import ConfigurationError, TransientError
 
 PEOPLE = [f"customer{n}@client.test" for n in range(60)]
 MAILS = [mail(f"m{n}", PEOPLE[n % len(PEOPLE)], minute=n // len(PEOPLE)) for n in range(240)]
@@ -76,6 +76,20 @@ async def test_lanes_go_side_by_side():
     desk = desk_over(Meeting)
     await desk.take(*MAILS)
     assert await stored(desk) == EVERYTHING
+
+
+class Refusing(SqliteTimeline):
+    """A store that cannot be reached for one lane and says to the other that it is set up wrongly."""
+
+    async def commit_contacts(self, changes: Sequence[ContactChange]) -> frozenset[str]:
+        if any(change.contact.contact_id == contact_id("acme", f"email:{PEOPLE[0]}") for change in changes):
+            raise TransientError("just now it cannot be reached")
+        raise ConfigurationError("it was never migrated")
+
+
+async def test_of_two_errors_the_one_that_waiting_does_not_mend_is_raised():
+    with pytest.raises(ConfigurationError):
+        await desk_over(Refusing).take(*MAILS)
 
 
 async def test_a_lane_that_fails_waits_for_the_other_before_the_batch_is_tried_again():

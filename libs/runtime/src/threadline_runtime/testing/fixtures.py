@@ -5,15 +5,13 @@ Servers start once a session, when a first test asks, and end with the session.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack
-from typing import Any, Protocol
+from typing import Protocol
 
 import pytest
-import uvloop
 
 from threadline_runtime.mongo import MongoDatabase
 from threadline_runtime.testing.certificates import Certificates, make_certificates
@@ -35,24 +33,6 @@ __all__ = [
     "mongodb_server",
     "start_fake_smtp",
 ]
-
-
-def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Coroutines are tested on the loop that the services run on."""
-    return {"uvloop": _loop_that_times_out}
-
-
-def _loop_that_times_out() -> asyncio.AbstractEventLoop:
-    loop = uvloop.new_event_loop()
-    loop.set_exception_handler(_stop_at_timeout)
-    return loop
-
-
-def _stop_at_timeout(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """End a test that took too long: pytest-timeout raises in its signal handler, and uvloop only reports what is raised there."""
-    loop.default_exception_handler(context)
-    if isinstance(context.get("exception"), pytest.fail.Exception):
-        loop.stop()
 
 
 @pytest.fixture(scope="session")

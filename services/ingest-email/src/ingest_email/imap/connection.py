@@ -232,7 +232,7 @@ class ImapConnection:
                 return task.result()
             self._raise_if_lost()
             raise RetryableError(f"{self._where} did not answer {name} within {seconds:.0f} s")
-        except (AioImapException, TimeoutError, RuntimeError) as error:  # the last: what uvloop says of writing to what was just closed
+        except (AioImapException, TimeoutError) as error:
             self._broken = True
             raise RetryableError(f"{self._where}: {name} failed ({type(error).__name__})") from error
         except BaseException:

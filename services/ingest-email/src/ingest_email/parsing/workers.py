@@ -213,11 +213,8 @@ class ParserPool:
 
     async def _run(self, worker: _Worker, batch: deque[_Job]) -> bool:
         """Sends a batch and settles its jobs, each taken out when done. False: the worker must die, the rest is not done."""
-        try:
-            # Not drained: the worker answers while it reads, and a batch is small.
-            worker.sink.write(pack(tuple(job.request for job in batch)))
-        except RuntimeError:  # it ended while it had nothing to do, so the batch is innocent
-            return False
+        # Not drained: the worker answers while it reads, and a batch is small.
+        worker.sink.write(pack(tuple(job.request for job in batch)))
         while batch:
             try:
                 async with asyncio.timeout(self._time_limit):
