@@ -27,6 +27,7 @@ __all__ = [
 
 Part = str | bytes | int
 _USUAL = 320
+"""Characters of an identity up to which its contact is remembered: no mail address is longer."""
 
 
 def _digest(parts: Iterable[Part]) -> bytes:
