@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -16,6 +18,8 @@ from threadline_runtime.bus.port import Position
 from threadline_runtime.errors import ConfigurationError, PermanentError, TransientError
 from threadline_runtime.mongo import MongoDatabase, Swap, index
 from threadline_runtime.testing.mongodb import database_url, running_mongodb
+from threadline_runtime.testing.ports import LOOPBACK
+from threadline_runtime.testing.proxy import TcpProxy
 
 pytestmark = pytest.mark.integration
 AT = datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -165,6 +169,33 @@ async def test_a_server_that_stops_stalls_and_comes_back(monkeypatch: pytest.Mon
         await database.close()
         with pytest.raises(TransientError):
             await things.find({})
+
+
+async def test_many_writers_go_on_after_connections_were_lost_while_they_were_made(mongodb_server: str) -> None:
+    """P8: that others' attempts to connect failed is not taken for an outage again and again once the server answers."""
+    with TcpProxy(urlsplit(mongodb_server).port or 0) as way:
+        database = MongoDatabase.open(database_url(f"mongodb://{LOOPBACK}:{way.port}", f"threadline_test_{uuid4().hex[:12]}"))
+        things = database.collection("things")
+
+        async def write_all(writer: int) -> None:
+            for number in range(20):
+                while True:
+                    with suppress(TransientError):
+                        await things.put({"_id": f"{writer}/{number}"}, {"$set": {"at": AT}})
+                        break
+                    await asyncio.sleep(0.05)
+
+        async with asyncio.timeout(60), asyncio.TaskGroup() as writers:
+            await things.find({})
+            way.hold(up=True, down=True)
+            for writer in range(40):
+                writers.create_task(write_all(writer))
+            await asyncio.sleep(0.5)
+            way.cut()
+            way.heal()
+        assert len(await things.find({}, fields=["_id"])) == 800
+        await database.drop()
+        await database.close()
 
 
 @pytest.mark.parametrize(
