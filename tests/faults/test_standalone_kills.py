@@ -42,7 +42,7 @@ NOT_IN_A_HURRY = (SQLITE,) if SHORT else EVERYWHERE
 class Place:
     """What `threadline up` stands on, and how patient one has to be there.
 
-    Of servers that others may use, no lock file says that a dead process's leases are free (20 s) or that it left its groups (10 s).
+    Of servers that others may use, no lock file says that a dead process's leases are free (20 s) or that it left its groups (6 s, several times over).
     """
 
     adapters: str

@@ -59,10 +59,14 @@ _NEVER_MS = 24 * 60 * 60 * 1000
 
 @dataclass(frozen=True, slots=True)
 class KafkaPace:
-    """How long things may take. `drain_seconds` must end before `rebalance_ms`, or a batch is run by two members."""
+    """How long things may take. `drain_seconds` must end before `rebalance_ms`, or a batch is run by two members.
 
-    session_ms: int = 10_000
-    heartbeat_ms: int = 3_000
+    The session is the shortest that a broker takes by itself (`group.min.session.timeout.ms`): whoever is killed while a group gathers is
+    waited for, and what was killed several times in a row two or three times over. A handler at work does not hold up heartbeats.
+    """
+
+    session_ms: int = 6_000
+    heartbeat_ms: int = 2_000
     rebalance_ms: int = 60_000
     drain_seconds: float = 45.0
     join_seconds: float = 120.0
