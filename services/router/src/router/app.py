@@ -26,6 +26,7 @@ from router.api.feed import LiveFeed
 from router.api.keys import KeyStore
 from router.api.parts import ApiParts, CommandConflict
 from router.api.problems import Problem
+from router.api.singles import Singles
 from router.api.stores import described
 from router.audit import Audit
 from router.commands import CommandConflictError, Commands, UnknownTargetError
@@ -185,6 +186,7 @@ def build_router(around: Surroundings) -> Router:
         journal=journal,
         blobs=around.blobs,
         keys=stores.keys,
+        singles=Singles.of(stores.keys, timeline),
         idempotency=stores.idempotency,
         uploads=stores.uploads,
         commands=_CommandDesk(commands),

@@ -32,7 +32,7 @@ async def key_of(parts: ApiParts, secret: str) -> ApiKey | None:
     """The key of a secret, unless it was revoked."""
     if not secret.startswith("tl_") or len(secret) > _LONGEST:
         return None
-    key = await parts.keys.by_digest(digest_of(secret))
+    key = await parts.singles.keys.one(digest_of(secret))
     return key if key is not None and key.revoked_at is None else None
 
 
@@ -55,7 +55,7 @@ WriterKey = Annotated[ApiKey, Depends(_needs(Scope.REPLY))]
 
 
 async def _reading(parts: PartsOf, key: ReaderKey) -> Reading:
-    return Reading(parts.store, key)
+    return Reading(parts.store, parts.singles, key)
 
 
 ReadingFor = Annotated[Reading, Depends(_reading)]

@@ -11,6 +11,7 @@ from threadline_runtime.blobs.port import BlobStore
 from router.api.feed import LiveFeed
 from router.api.idempotency import IdempotencyStore
 from router.api.keys import KeyStore, Randomness
+from router.api.singles import Singles
 from router.api.stores import UploadStore
 from router.domain.documents import EntryDocument
 from router.store.port import JournalStore, TimelineStore
@@ -38,6 +39,7 @@ class ApiParts:
     journal: JournalStore
     blobs: BlobStore
     keys: KeyStore
+    singles: Singles
     idempotency: IdempotencyStore
     uploads: UploadStore
     commands: CommandDesk

@@ -15,6 +15,7 @@ from threadline_events.timeline import Conversation, Entry
 
 from router.api.keys import ApiKey
 from router.api.models import ContactBrief, ContactIdentity, ContactView, LinkView, ParticipantView, Preview
+from router.api.singles import Singles
 from router.domain.documents import Contact, Edge, EntryDocument, Strand, Suggestion
 from router.domain.strands import as_mapping, conversation_of, root
 from router.domain.views import entry_view
@@ -55,8 +56,9 @@ class Walk:
 class Reading:
     """Reads for one key."""
 
-    def __init__(self, store: TimelineStore, key: ApiKey) -> None:
+    def __init__(self, store: TimelineStore, singles: Singles, key: ApiKey) -> None:
         self._store = store
+        self._singles = singles
         self._key = key
 
     # ---- conversations
@@ -107,7 +109,7 @@ class Reading:
         seen: set[str] = set()
         while conversation_id not in seen and len(seen) < _HOPS:
             seen.add(conversation_id)
-            found = (await self._store.summaries([conversation_id])).get(conversation_id)
+            found = await self._singles.summaries.one(conversation_id)
             if found is None or not self._key.sees(found.brand):
                 return None
             if found.joined is None:
@@ -231,7 +233,7 @@ class Reading:
     # ---- messages
     async def document(self, message_id: str) -> EntryDocument | None:
         """A filed message as it is stored."""
-        found = (await self._store.entries([message_id])).get(message_id)
+        found = await self._singles.entries.one(message_id)
         return found if found is not None and self._key.sees(found.brand) else None
 
     async def entry(self, document: EntryDocument) -> Entry:

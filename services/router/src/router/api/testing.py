@@ -30,6 +30,7 @@ from router.api.app import create_app
 from router.api.feed import LiveFeed
 from router.api.keys import Scope, digest_of, new_key
 from router.api.parts import ApiParts, CommandConflict
+from router.api.singles import Singles
 from router.api.stores import described
 from router.commands import CommandConflictError, Commands
 from router.domain.documents import Attempt, Contact, Edge, EntryDocument, IntakeRef, OutboxItem, Strand, Suggestion, Why
@@ -129,11 +130,13 @@ class World:
         signer = MailSigner(SigningKeys([b"k" * 32]), policies.mail_accounts())
         core = Parts(store, store, store, described(uploads), bus, clock, policies, signer, Silent())
         outbox = Outbox(core, Amending(core))
+        keys = api_sqlite.SqliteKeys(database)
         parts = ApiParts(
             store=store,
             journal=journal,
             blobs=blobs,
-            keys=api_sqlite.SqliteKeys(database),
+            keys=keys,
+            singles=Singles.of(keys, store),
             idempotency=api_sqlite.SqliteIdempotency(database),
             uploads=uploads,
             commands=Desk(Commands(core, outbox, Linking(core, outbox))),
