@@ -42,7 +42,8 @@ NOT_IN_A_HURRY = (SQLITE,) if SHORT else EVERYWHERE
 class Place:
     """What `threadline up` stands on, and how patient one has to be there.
 
-    Of servers that others may use, no lock file says that a dead process's leases are free (20 s) or that it left its groups (6 s, several times over).
+    Of servers that others may use, no lock file says that a dead process's leases are free (20 s) or that it left its groups (6 s for
+    each that died there).
     """
 
     adapters: str

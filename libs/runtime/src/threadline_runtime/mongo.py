@@ -140,7 +140,7 @@ class MongoDatabase:
 
         It is never broken off: who is cancelled only stops waiting for it. On Python 3.11 a cancel at the wrong moment leaves a lock of
         the client taken for ever, and every later operation with it (`asyncio.wait_for` ends before what it waits for has).
-        Writes are not tried again by the client but by who asked, as every write may be repeated: on a server that has no sessions
+        Writes are not tried again by the client but by who asked (ADR 0005): on a server that does not support retryable writes
         (a `mongod` by itself) PyMongo 4.20 raises the first error once more when it has a new connection, takes that for a failure of
         the connection, and drops all the others with it, in whose place others fail in the same way, without end.
         """

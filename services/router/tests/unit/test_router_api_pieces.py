@@ -15,7 +15,7 @@ from router.api.keys import ApiKey, Scope, digest_of, ensure_first_key, new_key
 from router.api.problems import Problem
 from router.api.sqlite import SqliteKeys
 from router.api.testing import NOW, World
-from threadline_runtime.errors import ConfigurationError
+from threadline_runtime.errors import ConfigurationError, TransientError
 
 HOSTILE = """
 <p>
@@ -80,6 +80,23 @@ async def test_two_routers_that_start_at_once_make_one_first_key(tmp_path: Path)
     (key,) = await world.parts.keys.list_keys()
     (secret,) = (one for one in shown if one is not None)
     assert await world.parts.keys.by_digest(digest_of(secret)) == key
+    await world.close()
+
+
+async def test_a_first_key_whose_storing_was_not_confirmed_is_shown_all_the_same(tmp_path: Path) -> None:
+    """Else an installation has a key with all rights that nobody knows."""
+    world = await World.open(tmp_path)
+
+    class Keys(SqliteKeys):
+        async def add(self, key, digest):
+            await super().add(key, digest)
+            raise TransientError("the answer is lost")
+
+    with pytest.raises(TransientError):
+        await ensure_first_key(Keys(world.database), None, randomness=lambda size: b"r" * size, now=NOW)
+    secret = await ensure_first_key(world.parts.keys, None, randomness=lambda size: b"r" * size, now=NOW)
+    assert secret is not None
+    assert await world.parts.keys.by_digest(digest_of(secret)) is not None
     await world.close()
 
 

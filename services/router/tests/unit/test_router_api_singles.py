@@ -1,6 +1,7 @@
 """Gathered reads: a burst of readers costs one or two reads, each answer was read after it was asked for, nobody waits in vain."""
 
 import asyncio
+import gc
 from collections.abc import Iterable, Mapping
 
 import pytest
@@ -67,3 +68,51 @@ async def test_who_leaves_does_not_take_the_answer_from_others() -> None:
         await leaving
     store.may_answer.set()
     assert await staying == 1
+
+
+async def test_a_read_that_hangs_holds_up_nobody() -> None:
+    """P5: one silent connection of the pool must not stop all requests of the process."""
+    hanging, quick = asyncio.Event(), Store()
+    quick.may_answer.set()
+
+    async def read(ids: Iterable[str]) -> Mapping[str, int]:
+        if "a" in ids:
+            await hanging.wait()
+        return await quick.read(ids)
+
+    gathered = Gathered(read)
+    stuck = asyncio.create_task(gathered.one("a"))
+    await begun(stuck)
+    assert await gathered.one("b") == 1
+    assert not stuck.done()
+    hanging.set()
+    assert await stuck == 2
+
+
+async def test_a_document_that_cannot_be_read_does_not_answer_for_others() -> None:
+    async def read(ids: Iterable[str]) -> Mapping[str, int]:
+        if "damaged" in ids:
+            raise ValueError("cannot be read")
+        return dict.fromkeys(ids, 1)
+
+    gathered = Gathered(read)
+    good, damaged = await asyncio.gather(gathered.one("good"), gathered.one("damaged"), return_exceptions=True)
+    assert good == 1
+    assert isinstance(damaged, ValueError)
+
+
+async def test_an_error_that_nobody_waits_for_is_no_news() -> None:
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    store = Store()
+    gathered = Gathered(store.read)
+    leaving = asyncio.create_task(gathered.one("a"))
+    await begun(leaving)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    store.error = TransientError("away")
+    store.may_answer.set()
+    await begun()
+    del leaving, gathered
+    gc.collect()
+    assert told == []

@@ -61,8 +61,8 @@ _NEVER_MS = 24 * 60 * 60 * 1000
 class KafkaPace:
     """How long things may take. `drain_seconds` must end before `rebalance_ms`, or a batch is run by two members.
 
-    The session is the shortest that a broker takes by itself (`group.min.session.timeout.ms`): whoever is killed while a group gathers is
-    waited for, and what was killed several times in a row two or three times over. A handler at work does not hold up heartbeats.
+    The session is the shortest that a broker takes by default (`group.min.session.timeout.ms`): whoever is killed while a group gathers is
+    waited for, and what was killed several times in a row two or three times over. A handler that waits does not hold up heartbeats.
     """
 
     session_ms: int = 6_000

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from threadline_events.timeline import Conversation
+from threadline_runtime.errors import TransientError
 
 from router.api.keys import ApiKey, KeyStore
 from router.domain.documents import EntryDocument
@@ -17,32 +18,46 @@ from router.store.port import TimelineStore
 __all__ = ["Gathered", "Singles"]
 
 V = TypeVar("V")
+_PATIENCE_SECONDS = 0.1
 
 
 class Gathered(Generic[V]):
-    """Reads by id. Those that are asked for while a read is under way make up the next one.
+    """Reads by id. Those that are asked for while a read is under way make up the next one, and wait for it a tenth of a second at most.
 
     So what is answered was read after it was asked for, as by a read of one's own. For one event loop.
     """
 
     def __init__(self, read: Callable[[Iterable[str]], Awaitable[Mapping[str, V]]]) -> None:
         self._read = read
-        self._reading = asyncio.Lock()
         self._wanted: dict[str, None] = {}
-        self._next: asyncio.Task[Mapping[str, V]] | None = None
+        self._last: asyncio.Task[Mapping[str, V]] | None = None
+        self._gathers = False
 
     async def one(self, id_: str) -> V | None:
-        """The document with this id, if there is one; raises what the read raised."""
-        if self._next is None:
-            self._next = asyncio.create_task(self._read_next())
+        """The document with this id, if there is one; raises what its read raised."""
+        if self._last is None or not self._gathers:
+            self._last, self._gathers = asyncio.create_task(self._read_after(self._last)), True
+            self._last.add_done_callback(_told)
         self._wanted[id_] = None
-        # who is cancelled only stops waiting: the others are answered all the same
-        return (await asyncio.shield(self._next)).get(id_)
+        try:
+            # who is cancelled only stops waiting: the others are answered all the same
+            return (await asyncio.shield(self._last)).get(id_)
+        except TransientError:
+            raise
+        except Exception:  # perhaps another's document that cannot be read: it must not answer for this one
+            return (await self._read([id_])).get(id_)
 
-    async def _read_next(self) -> Mapping[str, V]:
-        async with self._reading:
-            wanted, self._wanted, self._next = self._wanted, {}, None
-            return await self._read(wanted)
+    async def _read_after(self, before: asyncio.Task[Mapping[str, V]] | None) -> Mapping[str, V]:
+        if before is not None:  # a read that hangs holds up nobody for long
+            await asyncio.wait([before], timeout=_PATIENCE_SECONDS)
+        wanted, self._wanted, self._gathers = self._wanted, {}, False
+        return await self._read(wanted)
+
+
+def _told(read: asyncio.Task[Mapping[str, V]]) -> None:
+    """Whoever stopped waiting does not want a warning about how it ended."""
+    if not read.cancelled():
+        read.exception()
 
 
 @dataclass(frozen=True, slots=True)
