@@ -113,6 +113,6 @@ async def test_an_error_that_nobody_waits_for_is_no_news() -> None:
     store.error = TransientError("away")
     store.may_answer.set()
     await begun()
-    del leaving, gathered
+    del leaving, gathered, store
     gc.collect()
     assert told == []
