@@ -137,7 +137,7 @@ public class Server {
         }
     }
 
-    /** By itself the server has Java serialise its documents, which takes a fifth of its time; this writes them as they came. */
+    /** By itself the server has Java serialise its documents, which takes a fifth of its time; this writes BSON. */
     private static class Documents extends BasicDataType<Document> {
         public int getMemory(Document one) { return 4096; }
 

@@ -31,12 +31,11 @@ class Gathered(Generic[V]):
         self._read = read
         self._wanted: dict[str, None] = {}
         self._last: asyncio.Task[Mapping[str, V]] | None = None
-        self._gathers = False
 
     async def one(self, id_: str) -> V | None:
         """The document with this id, if there is one; raises what its read raised."""
-        if self._last is None or not self._gathers:
-            self._last, self._gathers = asyncio.create_task(self._read_after(self._last)), True
+        if self._last is None or not self._wanted:
+            self._last = asyncio.create_task(self._read_after(self._last))
             self._last.add_done_callback(_told)
         self._wanted[id_] = None
         try:
@@ -50,7 +49,7 @@ class Gathered(Generic[V]):
     async def _read_after(self, before: asyncio.Task[Mapping[str, V]] | None) -> Mapping[str, V]:
         if before is not None:  # a read that hangs holds up nobody for long
             await asyncio.wait([before], timeout=_PATIENCE_SECONDS)
-        wanted, self._wanted, self._gathers = self._wanted, {}, False
+        wanted, self._wanted = self._wanted, {}
         return await self._read(wanted)
 
 
