@@ -157,7 +157,7 @@ async def in_a_folder(data: Path) -> AsyncIterator[tuple[Bus, int]]:
         await router_app.migrate(base.database)
         around = router_app.Surroundings(base.bus, base.database, base.blobs, base.configuration, given.signing, base.metrics, os.urandom)
         router = router_app.build_router(around)
-        await ensure_first_key(router.keys, FIRST_KEY, randomness=os.urandom, now=datetime.now(UTC))
+        await ensure_first_key(router.keys, FIRST_KEY, random=os.urandom(32), now=datetime.now(UTC))
         door = HttpServer.claim("127.0.0.1", 0)
         stack.callback(door.close)
         tasks = [asyncio.create_task(router.run()), asyncio.create_task(door.serve(router.web))]

@@ -112,7 +112,7 @@ async def _world(stack: AsyncExitStack, place: Place, length: int) -> World:
     router = await stack.enter_async_context(router_on(place, folder, ClockedWatch()))
     api = None
     if place.mongodb is None:
-        await ensure_first_key(router.keys, _KEY, randomness=os.urandom, now=datetime.now(UTC))
+        await ensure_first_key(router.keys, _KEY, random=os.urandom(32), now=datetime.now(UTC))
         transport, headers = httpx.ASGITransport(router.web), {"Authorization": f"Bearer {_KEY}"}
         api = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://here", headers=headers))
     world = World(router, api, length)

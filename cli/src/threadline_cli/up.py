@@ -130,6 +130,7 @@ async def _start(stack: AsyncExitStack, data: Path, settings: Settings, configur
     doors = _claim(settings, stack)
     wanted = settings.api.chosen_key
     refuse_weak_key(wanted)
+    random = os.urandom(32)
     services = compose(folder, doors)
     began: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
 
@@ -139,7 +140,7 @@ async def _start(stack: AsyncExitStack, data: Path, settings: Settings, configur
         await database_reached(folder.base.database, make_first_key, folder.base.health)
 
     async def make_first_key() -> None:
-        began.set_result(await ensure_first_key(services.router.keys, wanted, randomness=os.urandom, now=datetime.now(UTC)))
+        began.set_result(await ensure_first_key(services.router.keys, wanted, random=random, now=datetime.now(UTC)))
 
     life = asyncio.create_task(services.life.run(begin), name="threadline")
     stack.push_async_callback(_end, services, life)

@@ -43,10 +43,10 @@ async def _tell_first_key(keys: KeyStore, base: Foundations) -> None:
     """Print the first API key where it was made just now and nobody chose it; the database may be gone again by now."""
     wanted = base.settings.api.chosen_key
     refuse_weak_key(wanted)
-    random = secrets.token_bytes(32)  # the same for every attempt
+    random = secrets.token_bytes(32)
 
     async def tell() -> None:
-        first = await ensure_first_key(keys, wanted, randomness=lambda size: random[:size], now=datetime.now(UTC))
+        first = await ensure_first_key(keys, wanted, random=random, now=datetime.now(UTC))
         if first is not None and wanted is None:
             sys.stdout.write(f"the first API key, shown only now: {first}\n")
             sys.stdout.flush()

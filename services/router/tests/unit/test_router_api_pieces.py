@@ -50,10 +50,10 @@ NEVER = (*TAGS, "onload=", "javascript:", "url(", "position:", 'src="http', ' ba
 
 async def test_the_first_key_is_made_once_and_only_its_hash_is_kept(tmp_path: Path) -> None:
     world = await World.open(tmp_path)
-    secret = await ensure_first_key(world.parts.keys, None, randomness=world.parts.randomness, now=NOW)
+    secret = await ensure_first_key(world.parts.keys, None, random=world.parts.randomness(32), now=NOW)
     assert secret is not None
     assert secret.startswith("tl_")
-    assert await ensure_first_key(world.parts.keys, None, randomness=world.parts.randomness, now=NOW) is None
+    assert await ensure_first_key(world.parts.keys, None, random=world.parts.randomness(32), now=NOW) is None
     (key,) = await world.parts.keys.list_keys()
     assert key.may(Scope.ADMIN)
     assert secret not in repr(key)
@@ -76,7 +76,7 @@ async def test_two_routers_that_start_at_once_make_one_first_key(tmp_path: Path)
 
     store = Keys(world.database)
     async with asyncio.timeout(10):
-        shown = await asyncio.gather(*(ensure_first_key(store, None, randomness=lambda n, r=r: r * n, now=NOW) for r in (b"a", b"b")))
+        shown = await asyncio.gather(*(ensure_first_key(store, None, random=r * 32, now=NOW) for r in (b"a", b"b")))
     (key,) = await world.parts.keys.list_keys()
     (secret,) = (one for one in shown if one is not None)
     assert await world.parts.keys.by_digest(digest_of(secret)) == key
@@ -93,8 +93,8 @@ async def test_a_first_key_whose_storing_was_not_confirmed_is_shown_all_the_same
             raise TransientError("the answer is lost")
 
     with pytest.raises(TransientError):
-        await ensure_first_key(Keys(world.database), None, randomness=lambda size: b"r" * size, now=NOW)
-    secret = await ensure_first_key(world.parts.keys, None, randomness=lambda size: b"r" * size, now=NOW)
+        await ensure_first_key(Keys(world.database), None, random=b"r" * 32, now=NOW)
+    secret = await ensure_first_key(world.parts.keys, None, random=b"r" * 32, now=NOW)
     assert secret is not None
     assert await world.parts.keys.by_digest(digest_of(secret)) is not None
     await world.close()
@@ -103,9 +103,9 @@ async def test_a_first_key_whose_storing_was_not_confirmed_is_shown_all_the_same
 async def test_an_operator_may_choose_the_first_key_but_not_a_weak_one(tmp_path: Path) -> None:
     world = await World.open(tmp_path)
     with pytest.raises(ConfigurationError, match="THREADLINE_API__FIRST_KEY"):
-        await ensure_first_key(world.parts.keys, "tl_secret", randomness=world.parts.randomness, now=NOW)
+        await ensure_first_key(world.parts.keys, "tl_secret", random=world.parts.randomness(32), now=NOW)
     chosen = "tl_" + "a1" * 20
-    assert await ensure_first_key(world.parts.keys, chosen, randomness=world.parts.randomness, now=NOW) == chosen
+    assert await ensure_first_key(world.parts.keys, chosen, random=world.parts.randomness(32), now=NOW) == chosen
     assert await world.parts.keys.by_digest(digest_of(chosen)) is not None
     await world.close()
 

@@ -112,19 +112,19 @@ def refuse_weak_key(wanted: str | None) -> None:
         raise ConfigurationError("THREADLINE_API__FIRST_KEY must be tl_ and 32 to 128 letters, digits, - or _")
 
 
-async def ensure_first_key(store: KeyStore, wanted: str | None, *, randomness: Randomness, now: datetime) -> str | None:
+async def ensure_first_key(store: KeyStore, wanted: str | None, *, random: bytes, now: datetime) -> str | None:
     """Make the first key of an installation and answer its secret; None where a key exists already.
 
-    `wanted` is the operator's own choice (`THREADLINE_API__FIRST_KEY`); raises ConfigurationError where it is too weak. Who tries again
-    brings the same randomness, or a key whose answer was lost is never shown.
+    `wanted` is the operator's own choice (`THREADLINE_API__FIRST_KEY`); raises ConfigurationError where it is too weak. `random`:
+    32 bytes, the same however often it is tried again, or a key whose storing was not confirmed is never shown.
     """
     refuse_weak_key(wanted)
     if wanted is None:
-        key, secret = new_key("first key", [Scope.ADMIN], None, randomness=randomness, now=now)
+        key, secret = new_key("first key", [Scope.ADMIN], None, randomness=lambda _: random, now=now)
     else:
         key, secret = _key_of(wanted, "first key", [Scope.ADMIN], None, now), wanted
     if await store.list_keys():
-        # Ours where an attempt before this one, with the same randomness, was stored and not told so.
+        # Ours where an attempt before this one was stored and not told so.
         return secret if wanted is None and await store.by_digest(digest_of(secret)) is not None else None
     # Its id is the claim: of several processes that start at once, one makes it.
     made = await store.add(replace(key, key_id=_FIRST), digest_of(secret))
