@@ -4,7 +4,7 @@ Memory does not grow with the number of intakes. Not here: printing (the CLI), a
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -59,6 +59,10 @@ class _Horizon:
         return recent or (self.oldest is not None and self.oldest <= received_at + _PATIENCE)
 
 
+async def _no_rest() -> None:
+    """Read on at once."""
+
+
 class Audit:
     """Joins journal, outcomes and entries."""
 
@@ -69,8 +73,15 @@ class Audit:
         self._bus = bus
         self._groups = groups
 
-    async def run(self, now: datetime, *, account_id: str | None = None, since: datetime | None = None) -> AuditReport:
-        """Audit everything received since a time (at most 90 days back)."""
+    async def run(
+        self,
+        now: datetime,
+        *,
+        account_id: str | None = None,
+        since: datetime | None = None,
+        rest: Callable[[], Awaitable[None]] = _no_rest,
+    ) -> AuditReport:
+        """Audit everything received since a time (at most 90 days back). `rest` is awaited after each page that was read."""
         start = max(since or now - AUDIT_REACH, now - AUDIT_REACH)
         # Progress is read first: what was passed then has its outcome, or stands in the journal, by now.
         horizon = _Horizon(now, await self._oldest_unprocessed(topics.INBOUND, topics.COMMANDS))
@@ -79,9 +90,12 @@ class Audit:
         async for page in self._journal.audited(start, account_id):
             for row in page:
                 _count(accounts.setdefault(row.account_id, AccountAudit(row.account_id)), row, horizon)
+            await rest()
         settled = min(now, unwritten or now) - _PATIENCE
-        for account, count in (await self._journal.unjournalled(start, settled, account_id)).items():
-            accounts.setdefault(account, AccountAudit(account)).unjournalled = count
+        async for found in self._journal.unjournalled(start, settled, account_id):
+            for account, count in found.items():
+                accounts.setdefault(account, AccountAudit(account)).unjournalled += count
+            await rest()
         for account, counts in (await self._timeline.sent_counts(start, account_id)).items():
             accounts.setdefault(account, AccountAudit(account)).sent = counts
         return AuditReport(tuple(accounts[a] for a in sorted(accounts)))

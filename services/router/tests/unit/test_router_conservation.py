@@ -155,7 +155,7 @@ async def test_a_look_that_fails_is_repeated_soon_and_ends_no_router(router, mis
     answers = iter([mistake, None, asyncio.CancelledError()])
 
     class Books:
-        async def run(self, now, *, since):
+        async def run(self, now, *, since, rest):
             if (error := next(answers)) is not None:
                 raise error
             return AuditReport(())
@@ -166,6 +166,39 @@ async def test_a_look_that_fails_is_repeated_soon_and_ends_no_router(router, mis
     with pytest.raises(asyncio.CancelledError):
         await SelfCheck(Books(), router.metrics, lambda: NOW, sleep=sleep).run()
     assert pauses == [60.0, 3600.0]
+
+
+async def test_a_look_leaves_the_database_to_others_most_of_the_time(router):
+    """Nine parts in ten, however long a page takes, and never for so long that a cursor is forgotten."""
+    took = iter([0.0, 0.5, 4.5, 100.0, 130.0, 130.1])
+    pauses: list[float] = []
+
+    class Books:
+        async def run(self, now, *, since, rest):
+            await rest()
+            await rest()
+            return AuditReport(())
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    await SelfCheck(Books(), router.metrics, lambda: NOW, sleep=sleep, clock=lambda: next(took)).look()
+    assert pauses == [4.5, 30.0]
+
+
+async def test_each_page_of_an_audit_is_followed_by_a_rest(router):
+    for each in range(3):
+        await publish(router, fresh(f"m{each}"))
+    await passed(router)
+    rests = 0
+
+    async def rest() -> None:
+        nonlocal rests
+        rests += 1
+
+    report = await router.audit.run(NOW, rest=rest)
+    assert report.missing == 0
+    assert rests == 3, "a page of intakes, one of entries, one of outcomes"
 
 
 async def test_an_intake_that_the_journal_has_not_come_to_yet_is_no_loss(router):

@@ -42,12 +42,13 @@ class MongoJournal:
             outcomes = await self._outcomes_of([one["_id"] for one in page])
             yield [_row(one, outcomes.get(one["_id"], {})) for one in page]
 
-    async def unjournalled(self, since: datetime, before: datetime, account_id: str | None) -> Mapping[str, int]:
-        """A count by account of what no journalled intake explains."""
+    async def unjournalled(self, since: datetime, before: datetime, account_id: str | None) -> AsyncIterator[Mapping[str, int]]:
+        """Counts by account of what no journalled intake explains, page by page: entries, then outcomes."""
         window = {"$gte": since, "$lt": before}
-        entries = await self._unjournalled_entries({"received_at": window, **_of(account_id)})
-        outcomes = await self._unjournalled_outcomes({"at": window, **_of(account_id)})
-        return entries + outcomes
+        async for counted in self._unjournalled_entries({"received_at": window, **_of(account_id)}):
+            yield counted
+        async for counted in self._unjournalled_outcomes({"at": window, **_of(account_id)}):
+            yield counted
 
     async def _outcomes_of(self, intakes: Sequence[str]) -> Mapping[str, Mapping[int, str]]:
         found: dict[str, dict[int, str]] = defaultdict(dict)
@@ -59,17 +60,15 @@ class MongoJournal:
             found[one["made_by"]][one["made_index"]] = "stored"
         return found
 
-    async def _unjournalled_entries(self, where: Document) -> Counter[str]:
+    async def _unjournalled_entries(self, where: Document) -> AsyncIterator[Counter[str]]:
         """An entry is accounted for where any intake that brought it is in the journal."""
-        counted: Counter[str] = Counter()
         inbound = {**where, "direction": "inbound", "made_by": {"$ne": None}}
         async for page in self._entries.pages(inbound, fields=["account_id", "made_by", "intakes"]):
             brought = {one["_id"]: {one["made_by"], *one["intakes"]} for one in page}
             known = await self._journalled(intake for some in brought.values() for intake in some)
-            counted.update(one["account_id"] for one in page if not brought[one["_id"]] & known)
-        return counted
+            yield Counter(one["account_id"] for one in page if not brought[one["_id"]] & known)
 
-    async def _unjournalled_outcomes(self, where: Document) -> Counter[str]:
+    async def _unjournalled_outcomes(self, where: Document) -> AsyncIterator[Counter[str]]:
         """An event is accounted for where any intake that brought it is in the journal."""
         lost: set[tuple[str, str]] = set()
         async for page in self._outcomes.pages({**where, "outcome": {"$ne": "duplicate"}}, fields=["account_id", "event_id"]):
@@ -77,8 +76,9 @@ class MongoJournal:
             brought = await self._outcomes.find({"event_id": {"$in": events}}, fields=["event_id", "intake_id"])
             known = await self._journalled(one["intake_id"] for one in brought)
             explained = {one["event_id"] for one in brought if one["intake_id"] in known}
-            lost.update((one["account_id"], one["event_id"]) for one in page if one["event_id"] not in explained)
-        return Counter(account for account, _ in lost)
+            new = {(one["account_id"], one["event_id"]) for one in page if one["event_id"] not in explained} - lost
+            lost |= new
+            yield Counter(account for account, _ in new)
 
     async def _journalled(self, intakes: Iterable[str]) -> frozenset[str]:
         return frozenset(one["_id"] for one in await self._journal.by_ids(dict.fromkeys(intakes), fields=["_id"]))

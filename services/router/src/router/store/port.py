@@ -376,6 +376,6 @@ class JournalStore(Protocol):
         """Pages of intakes received since a time, without payloads, each with the outcomes of its events by index."""
         ...
 
-    async def unjournalled(self, since: datetime, before: datetime, account_id: str | None) -> Mapping[str, int]:
-        """A count by account of stored entries and outcomes between two times none of whose intakes is in the journal."""
+    def unjournalled(self, since: datetime, before: datetime, account_id: str | None) -> AsyncIterator[Mapping[str, int]]:
+        """Counts by account of stored entries and outcomes between two times none of whose intakes is in the journal: they add up."""
         ...

@@ -3,9 +3,10 @@
 # ruff: noqa: S608 - only constants of this module go into the statements
 
 import sqlite3
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 from threadline_runtime.sqlite import SqliteDatabase
 
@@ -87,17 +88,15 @@ class SqliteJournal:
             yield [_row(row, None, outcomes.get(row[0], {})) for row in rows]
             last = (rows[-1][4], rows[-1][0])
 
-    async def unjournalled(self, since: datetime, before: datetime, account_id: str | None) -> Mapping[str, int]:
-        """A count by account of what no journalled intake explains."""
+    async def unjournalled(self, since: datetime, before: datetime, account_id: str | None) -> AsyncIterator[Mapping[str, int]]:
+        """Counts by account of what no journalled intake explains: entries, then outcomes."""
         values = (spell(since), spell(before), account_id, account_id)
 
-        def run(connection: sqlite3.Connection) -> Counter[str]:
-            counted: Counter[str] = Counter()
-            for statement in (_UNJOURNALLED_ENTRIES, _UNJOURNALLED_OUTCOMES):
-                counted.update(dict(connection.execute(statement, values).fetchall()))
-            return counted
+        def counted(connection: sqlite3.Connection, statement: str) -> Mapping[str, int]:
+            return dict(connection.execute(statement, values).fetchall())
 
-        return await self._database.read(run)
+        for statement in (_UNJOURNALLED_ENTRIES, _UNJOURNALLED_OUTCOMES):
+            yield await self._database.read(partial(counted, statement=statement))
 
 
 def _values(row: JournalRow) -> tuple[object, ...]:
