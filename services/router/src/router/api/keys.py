@@ -70,8 +70,8 @@ class KeyStore(Protocol):
         """Keep a new key; False where its digest or its id is known already."""
         ...
 
-    async def by_digest(self, digest: str) -> ApiKey | None:
-        """The key of a secret, revoked ones too."""
+    async def by_digests(self, digests: Iterable[str]) -> dict[str, ApiKey]:
+        """Those that there are of any number of keys, by the digest of their secret, revoked ones too; one read."""
         ...
 
     async def list_keys(self) -> tuple[ApiKey, ...]:
@@ -125,7 +125,7 @@ async def ensure_first_key(store: KeyStore, wanted: str | None, *, random: bytes
         key, secret = _key_of(wanted, "first key", [Scope.ADMIN], None, now), wanted
     if await store.list_keys():
         # Ours where an attempt before this one was stored and not told so.
-        return secret if wanted is None and await store.by_digest(digest_of(secret)) is not None else None
+        return secret if wanted is None and await store.by_digests([digest_of(secret)]) else None
     # Its id is the claim: of several processes that start at once, one makes it.
     made = await store.add(replace(key, key_id=_FIRST), digest_of(secret))
     return secret if made else None

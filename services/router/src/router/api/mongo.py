@@ -31,10 +31,9 @@ class MongoKeys:
         }
         return not await self._keys.insert([document])
 
-    async def by_digest(self, digest: str) -> ApiKey | None:
+    async def by_digests(self, digests: Iterable[str]) -> dict[str, ApiKey]:
         """See `KeyStore`."""
-        found = await self._keys.first({"_id": digest})
-        return _key(found) if found else None
+        return {found["_id"]: _key(found) for found in await self._keys.by_ids(digests)}
 
     async def list_keys(self) -> tuple[ApiKey, ...]:
         """See `KeyStore`."""

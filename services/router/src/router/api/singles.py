@@ -24,39 +24,81 @@ _PATIENCE_SECONDS = 0.1
 class Gathered(Generic[V]):
     """Reads by id. Those that are asked for while a read is under way make up the next one, and wait for it a tenth of a second at most.
 
-    So what is answered was read after it was asked for, as by a read of one's own. For one event loop.
+    So what is answered was read after it was asked for, as by a read of one's own. The first who asks reads for all of a read; who asks
+    alone reads at once, without a turn of the loop more than a read of one's own takes. For one event loop.
     """
 
     def __init__(self, read: Callable[[Iterable[str]], Awaitable[Mapping[str, V]]]) -> None:
         self._read = read
-        self._wanted: dict[str, None] = {}
-        self._last: asyncio.Task[Mapping[str, V]] | None = None
+        self._under_way: asyncio.Future[None] | None = None
+        self._next: list[_Waiting[V]] | None = None
 
     async def one(self, id_: str) -> V | None:
         """The document with this id, if there is one; raises what its read raised."""
-        if self._last is None or not self._wanted:
-            self._last = asyncio.create_task(self._read_after(self._last))
-            self._last.add_done_callback(_told)
-        self._wanted[id_] = None
+        if self._next is not None:
+            found = await self._answered(self._next, id_)
+        else:
+            found = await self._lead(id_)
+        return (found if found is not None else await self._read([id_])).get(id_)
+
+    async def _answered(self, others: "list[_Waiting[V]]", id_: str) -> Mapping[str, V] | None:
+        waiting: _Waiting[V] = _Waiting(id_, asyncio.get_running_loop().create_future())
+        others.append(waiting)
+        return await waiting.found
+
+    async def _lead(self, id_: str) -> Mapping[str, V] | None:
+        """What was read for all; None where each must read for himself, as one document that cannot be read must not answer for others."""
+        others: list[_Waiting[V]] = []
+        found: Mapping[str, V] | None = None
+        failed: TransientError | None = None
         try:
-            # who is cancelled only stops waiting: the others are answered all the same
-            return (await asyncio.shield(self._last)).get(id_)
-        except TransientError:
+            await self._gather(others)
+            found = await self._read_for(dict.fromkeys((id_, *(each.id_ for each in others))))
+        except TransientError as error:
+            failed = error
             raise
-        except Exception:  # perhaps another's document that cannot be read: it must not answer for this one
-            return (await self._read([id_])).get(id_)
+        except Exception:
+            if not others:
+                raise
+        finally:  # also where the request that leads was given up
+            for each in others:
+                each.settle(found, failed)
+        return found
 
-    async def _read_after(self, before: asyncio.Task[Mapping[str, V]] | None) -> Mapping[str, V]:
-        if before is not None:  # a read that hangs holds up nobody for long
-            await asyncio.wait([before], timeout=_PATIENCE_SECONDS)
-        wanted, self._wanted = self._wanted, {}
-        return await self._read(wanted)
+    async def _gather(self, others: "list[_Waiting[V]]") -> None:
+        if self._under_way is None:
+            return
+        self._next = others
+        try:  # a read that hangs holds up nobody for long
+            await asyncio.wait([self._under_way], timeout=_PATIENCE_SECONDS)
+        finally:
+            self._next = None
+
+    async def _read_for(self, ids: Iterable[str]) -> Mapping[str, V]:
+        under_way = self._under_way = asyncio.get_running_loop().create_future()
+        try:
+            return await self._read(ids)
+        finally:
+            if self._under_way is under_way:
+                self._under_way = None
+            under_way.set_result(None)
 
 
-def _told(read: asyncio.Task[Mapping[str, V]]) -> None:
-    """Whoever stopped waiting does not want a warning about how it ended."""
-    if not read.cancelled():
-        read.exception()
+@dataclass(frozen=True, slots=True)
+class _Waiting(Generic[V]):
+    """Who waits for somebody else's read."""
+
+    id_: str
+    found: "asyncio.Future[Mapping[str, V] | None]"
+
+    def settle(self, found: Mapping[str, V] | None, failed: TransientError | None) -> None:
+        """Answer, unless he has left."""
+        if self.found.done():
+            return
+        if failed is not None:
+            self.found.set_exception(failed)
+        else:
+            self.found.set_result(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +112,4 @@ class Singles:
     @classmethod
     def of(cls, keys: KeyStore, store: TimelineStore) -> "Singles":
         """Over the stores of one process."""
-
-        async def by_digests(digests: Iterable[str]) -> Mapping[str, ApiKey]:
-            wanted = list(digests)
-            found = await asyncio.gather(*map(keys.by_digest, wanted))
-            return {digest: key for digest, key in zip(wanted, found, strict=True) if key is not None}
-
-        return cls(Gathered(by_digests), Gathered(store.entries), Gathered(store.summaries))
+        return cls(Gathered(keys.by_digests), Gathered(store.entries), Gathered(store.summaries))

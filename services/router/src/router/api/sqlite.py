@@ -83,12 +83,12 @@ class SqliteKeys:
             )
         )
 
-    async def by_digest(self, digest: str) -> ApiKey | None:
+    async def by_digests(self, digests: Iterable[str]) -> dict[str, ApiKey]:
         """See `KeyStore`."""
-        row = await self._database.look(
-            lambda c: c.execute(f"SELECT {_KEY_COLUMNS} FROM router_api_keys WHERE digest = ?", (digest,)).fetchone()  # noqa: S608
-        )
-        return _key(row) if row else None
+        wanted = json.dumps(list(digests))
+        statement = f"SELECT digest, {_KEY_COLUMNS} FROM router_api_keys WHERE digest IN (SELECT value FROM json_each(?))"  # noqa: S608
+        rows = await self._database.look(lambda c: c.execute(statement, (wanted,)).fetchall())
+        return {digest: _key(row) for digest, *row in rows}
 
     async def list_keys(self) -> tuple[ApiKey, ...]:
         """See `KeyStore`."""

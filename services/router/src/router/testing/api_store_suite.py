@@ -27,9 +27,7 @@ class ApiStoreSuite:
         some, every = _key("some", brands=frozenset({"acme", "globex"})), _key("every")
         assert await stores.keys.add(some, "d1")
         assert await stores.keys.add(every, "d2")
-        assert await stores.keys.by_digest("d1") == some
-        assert await stores.keys.by_digest("d2") == every
-        assert await stores.keys.by_digest("d3") is None
+        assert await stores.keys.by_digests(["d1", "d2", "d3"]) == {"d1": some, "d2": every}
 
     async def test_one_secret_is_one_key(self, stores: Stores) -> None:
         """The first stands; neither a digest nor an id is given twice."""
