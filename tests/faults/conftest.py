@@ -16,11 +16,12 @@ T = TypeVar("T")
 Around = Callable[[Path, Servers], AbstractContextManager[World[T]]]
 
 
-def _worlds(around: Around[T], folders: pytest.TempPathFactory, mail: MailWorld, certificates: Certificates) -> Iterator[Worlds[T]]:
+def _worlds(around: Around[T], request: pytest.FixtureRequest, mail: MailWorld, certificates: Certificates) -> Iterator[Worlds[T]]:
     """Worlds with servers of their own, made by `around`."""
+    folders: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")
 
     def make(stack: ExitStack) -> World[T]:
-        found = stack.enter_context(servers(mail, certificates))
+        found = stack.enter_context(servers(mail, certificates, lambda: request.session.testsfailed))
         return stack.enter_context(around(folders.mktemp("world"), found))
 
     worlds = Worlds(make)
@@ -29,8 +30,8 @@ def _worlds(around: Around[T], folders: pytest.TempPathFactory, mail: MailWorld,
 
 
 @pytest.fixture(scope="module")
-def fleets(tmp_path_factory: pytest.TempPathFactory, mail_servers: MailWorld, certificates: Certificates) -> Iterator[Worlds[Fleet]]:
-    yield from _worlds(fleet_world, tmp_path_factory, mail_servers, certificates)
+def fleets(request: pytest.FixtureRequest, mail_servers: MailWorld, certificates: Certificates) -> Iterator[Worlds[Fleet]]:
+    yield from _worlds(fleet_world, request, mail_servers, certificates)
 
 
 @pytest.fixture
@@ -40,8 +41,8 @@ def fleet(fleets: Worlds[Fleet]) -> World[Fleet]:
 
 
 @pytest.fixture(scope="module")
-def ups(tmp_path_factory: pytest.TempPathFactory, mail_servers: MailWorld, certificates: Certificates) -> Iterator[Worlds[Standalone]]:
-    yield from _worlds(up_world, tmp_path_factory, mail_servers, certificates)
+def ups(request: pytest.FixtureRequest, mail_servers: MailWorld, certificates: Certificates) -> Iterator[Worlds[Standalone]]:
+    yield from _worlds(up_world, request, mail_servers, certificates)
 
 
 @pytest.fixture

@@ -26,8 +26,11 @@ pytestmark = [pytest.mark.faults, pytest.mark.integration, pytest.mark.timeout(3
 
 
 @pytest.fixture
-def three(tmp_path: Path, mail_servers: MailWorld, certificates: Certificates) -> Iterator[World[Standalone]]:
-    with servers(mail_servers, certificates, brokers=3) as found, up_world(tmp_path, found) as world:
+def three(
+    request: pytest.FixtureRequest, tmp_path: Path, mail_servers: MailWorld, certificates: Certificates
+) -> Iterator[World[Standalone]]:
+    around = servers(mail_servers, certificates, lambda: request.session.testsfailed, brokers=3)
+    with around as found, up_world(tmp_path, found) as world:
         yield world
 
 

@@ -10,7 +10,6 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,17 +50,13 @@ class Place:
     patience: float
 
 
-def place_of(adapters: str, mail_world: MailWorld, certificates: Certificates, stack: ExitStack) -> Place:
-    if adapters == SQLITE:
-        return Place(adapters, {}, 30)
-    found = stack.enter_context(servers(mail_world, certificates))
-    return Place(adapters, found.direct, 180)
-
-
 @pytest.fixture
 def place(request: pytest.FixtureRequest, mail_world: MailWorld, certificates: Certificates) -> Iterator[Place]:
-    with ExitStack() as stack:
-        yield place_of(request.param, mail_world, certificates, stack)
+    if request.param == SQLITE:
+        yield Place(SQLITE, {}, 30)
+        return
+    with servers(mail_world, certificates, lambda: request.session.testsfailed) as found:
+        yield Place(request.param, found.direct, 180)
 
 
 @pytest.fixture

@@ -66,9 +66,10 @@ def _urls(bus: str, database: str) -> dict[str, str]:
 
 
 @contextmanager
-def servers(mail: MailWorld, certificates: Certificates, *, brokers: int = 1) -> Iterator[Servers]:
-    """All of them while the context lasts; skips the test where one cannot run."""
+def servers(mail: MailWorld, certificates: Certificates, failures: Callable[[], int], *, brokers: int = 1) -> Iterator[Servers]:
+    """All of them while the context lasts; skips the test where one cannot run. What they said is kept where `failures` grow meanwhile."""
     mail.reset()
+    before = failures()
     with (
         running_kafka(brokers, proxied=True) as kafka,
         running_mongodb() as mongodb,
@@ -77,6 +78,9 @@ def servers(mail: MailWorld, certificates: Certificates, *, brokers: int = 1) ->
         TcpProxy(sink.port) as to_sink,
     ):
         yield Servers(kafka, mongodb, to_database, mail, sink, to_sink)
+        if failures() > before:
+            kafka.keep_logs = mongodb.keep_log = True
+            print(f"\nwhat the servers said: {kafka.folder}, {mongodb.folder}")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """The HTTP server in our loop: a taken port is one clear line, a cancel lets open requests end."""
 
 import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -53,3 +55,74 @@ async def test_an_address_of_another_machine_is_not_called_a_taken_port() -> Non
 async def test_a_host_that_does_not_exist_is_one_clear_line() -> None:
     with pytest.raises(ConfigurationError, match="cannot listen on"):
         HttpServer.claim("no.such.host.invalid", 0)
+
+
+GET = b"GET / HTTP/1.1\r\nHost: here\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n"
+MANY = b"x-more: " + b"m" * 1000 + b"\r\n"
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    """Of a server that answers how long the body was."""
+
+    async def length(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(str(len(await request.body())))
+
+    server = HttpServer.claim("127.0.0.1", 0)
+    serving = asyncio.create_task(server.serve(Starlette(routes=[Route("/{path:path}", length, methods=["GET", "POST"])])))
+    yield server.port
+    serving.cancel()
+    with suppress(asyncio.CancelledError):
+        await serving
+
+
+async def said(port: int, parts: Iterable[bytes]) -> bytes:
+    """All that is answered until the server ends the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        with suppress(ConnectionError):
+            for part in parts:
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(0)
+        answer = b""
+        with suppress(ConnectionError):
+            async with asyncio.timeout(20):
+                while more := await reader.read(65536):
+                    answer += more
+        return answer
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param([b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"], id="a path"),
+        pytest.param([GET, *[MANY] * 70, b"Connection: close\r\n\r\n"], id="headers"),
+        pytest.param([GET + b"x-more: ", *[b"m" * 1000] * 400], id="a header without an end"),
+        pytest.param([b"GET /", *[b"a" * 1000] * 400], id="a path without an end"),
+        pytest.param([POST, b"1\r\na\r\n0\r\n", *[MANY] * 70, b"\r\n"], id="trailers"),
+        pytest.param([POST, b"1;", *[b"e" * 1000] * 400], id="an extension of a chunk without an end"),
+        pytest.param([b"\x16\x03\x01" * 100], id="no HTTP"),
+    ],
+)
+async def test_a_head_without_measure_ends_the_connection(port: int, parts: list[bytes]) -> None:
+    """Nobody makes the process keep more of a request than it has answered for."""
+    answer = await said(port, parts)
+    assert answer.startswith(b"HTTP/1.1 400 ") or answer == b"", answer[:100]
+    assert (await said(port, [GET + b"Connection: close\r\n\r\n"])).endswith(b"0"), "and others are answered"
+
+
+async def test_a_large_head_and_any_body_are_taken(port: int) -> None:
+    chunks = [b"%x\r\n%s\r\n" % (5000, b"b" * 5000)] * 100
+    long = [GET, *[MANY] * 60, b"Content-Length: 300000\r\n\r\n", b"b" * 300_000]
+    assert (await said(port, [*long, POST, *chunks, b"0\r\n\r\n", GET, b"Connection: close\r\n\r\n"])).count(b" 200 OK") == 3
+
+
+@pytest.mark.parametrize(("count", "answered"), [(10, 10), (5000, 0)])
+async def test_a_few_requests_may_come_at_once_but_not_thousands(port: int, count: int, answered: int) -> None:
+    """Each that waits costs the process a hundred times what it cost to send."""
+    answer = await said(port, [(GET + b"\r\n") * (count - 1) + GET + b"Connection: close\r\n\r\n"])
+    assert answer.count(b" 200 OK") == answered

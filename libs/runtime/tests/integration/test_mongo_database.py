@@ -48,6 +48,25 @@ async def test_of_racing_swaps_one_wins(mongodb: MongoDatabase) -> None:
             assert stored["version"] == version
 
 
+async def test_documents_change_their_shape_while_they_are_written_out(mongodb: MongoDatabase) -> None:
+    """P1: what a server writes to its file or to another client is a document as it was at one moment, and never an error."""
+    things = mongodb.collection("things")
+    ids = [f"{n}" for n in range(100)]
+    await things.insert([{"_id": i} | {f"field {n}": "x" * 50 for n in range(200)} for i in ids])
+
+    async def reshape(writer: int) -> None:
+        for turn in range(60):
+            mine = ids[writer::4]
+            steps = ({"$set": {f"more {n}": turn for n in range(20)}}, {"$unset": {f"more {n}": True for n in range(20)}})
+            await things.write([UpdateOne({"_id": i}, steps[turn % 2]) for i in mine])
+
+    async with asyncio.TaskGroup() as tasks:
+        writers = [tasks.create_task(reshape(writer)) for writer in range(4)]
+        while not all(writer.done() for writer in writers):
+            for found in await things.find({}):
+                assert sum(name.startswith("more") for name in found) in {0, 20}
+
+
 async def test_an_upsert_that_does_not_match_changes_nothing(mongodb: MongoDatabase) -> None:
     """P2: a condition beside the `_id` holds also where the document must be made."""
     things = mongodb.collection("things")

@@ -41,7 +41,9 @@ import de.bwaldvogel.mongo.backend.CollectionOptions;
 import de.bwaldvogel.mongo.backend.Index;
 import de.bwaldvogel.mongo.backend.IndexKey;
 import de.bwaldvogel.mongo.backend.KeyValue;
+import de.bwaldvogel.mongo.backend.QueryResult;
 import de.bwaldvogel.mongo.backend.h2.H2Backend;
+import de.bwaldvogel.mongo.backend.h2.H2Collection;
 import de.bwaldvogel.mongo.backend.h2.H2Database;
 import de.bwaldvogel.mongo.bson.BinData;
 import de.bwaldvogel.mongo.bson.Document;
@@ -69,9 +71,16 @@ public class Server {
             protected MongoDatabase openOrCreateDatabase(String name) {
                 return new H2Database(name, getMvStore(), getCursorRegistry()) {
                     protected MongoCollection<Object> openOrCreateCollection(String collection, CollectionOptions options) {
+                        String full = getDatabaseName() + "." + collection;
                         MVMap.Builder<Object, Document> asBson = new MVMap.Builder<Object, Document>().valueType(new Documents());
-                        getMvStore().openMap("databases." + getDatabaseName() + "." + collection, asBson);  // the one it opens next
-                        return super.openOrCreateCollection(collection, options);
+                        MVMap<Object, Document> data = getMvStore().openMap("databases." + full, asBson);
+                        MVMap<String, Object> meta = getMvStore().openMap("meta." + full);
+                        return new H2Collection(this, collection, options, data, meta, cursorRegistry) {
+                            /** By itself it changes a document in its place, while others write it to the file or to a client. */
+                            protected QueryResult createQueryResult(List<Document> found, int batch) {
+                                return super.createQueryResult(found.stream().map(Document::clone).toList(), batch);
+                            }
+                        };
                     }
 
                     protected Index<Object> openOrCreateUniqueIndex(String of, String index, List<IndexKey> keys, boolean sparse) {
