@@ -80,7 +80,6 @@ def servers(mail: MailWorld, certificates: Certificates, failures: Callable[[], 
         yield Servers(kafka, mongodb, to_database, mail, sink, to_sink)
         if failures() > before:
             kafka.keep_logs = mongodb.keep_log = True
-            print(f"\nwhat the servers said: {kafka.folder}, {mongodb.folder}")
 
 
 @dataclass(frozen=True)
