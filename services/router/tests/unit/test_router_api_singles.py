@@ -37,19 +37,21 @@ async def test_a_burst_of_readers_costs_two_reads() -> None:
     """What was asked for while a read was under way is read anew, all together, and in that read once each."""
     store = Store()
     gathered = Gathered(store.read)
-    first = [asyncio.create_task(gathered.one("a"))]
+    first = [asyncio.create_task(gathered.one(each)) for each in ("a", "b")]
     await begun(*first)
     later = [asyncio.create_task(gathered.one(each)) for each in ("a", "c", "a", "none")]
     await begun(*later)
     store.may_answer.set()
-    assert await asyncio.gather(*first, *later) == [1, 2, 2, 2, None]
-    assert store.asked == [("a",), ("a", "c", "none")]
+    assert await asyncio.gather(*first, *later) == [1, 1, 2, 2, 2, None]
+    assert store.asked == [("a", "b"), ("a", "c", "none")]
 
 
-async def test_who_asks_alone_reads_at_once() -> None:
+async def test_who_asks_alone_reads_in_the_next_turn() -> None:
     """Each turn of the loop is one in which a busy process does something else first."""
     store = Store()
     reader = Gathered(store.read).one("a")
+    reader.send(None)
+    assert store.asked == []
     reader.send(None)
     assert store.asked == [("a",)]
     store.may_answer.set()
@@ -59,10 +61,12 @@ async def test_who_asks_alone_reads_at_once() -> None:
 
 
 async def together(gathered: Gathered[int], *ids: str) -> list[asyncio.Task[int | None]]:
-    """Readers of which the first reads at once and the others make up the next read."""
-    readers = [asyncio.create_task(gathered.one(each)) for each in ids]
-    await begun(*readers)
-    return readers
+    """Readers of which the first reads alone and the others make up the next read."""
+    first = asyncio.create_task(gathered.one(ids[0]))
+    await begun(first)
+    others = [asyncio.create_task(gathered.one(each)) for each in ids[1:]]
+    await begun(*others)
+    return [first, *others]
 
 
 async def test_an_error_is_that_of_one_read_and_the_next_goes_on() -> None:

@@ -22,10 +22,10 @@ _PATIENCE_SECONDS = 0.1
 
 
 class Gathered(Generic[V]):
-    """Reads by id. Those that are asked for while a read is under way make up the next one, and wait for it a tenth of a second at most.
+    """Reads by id. Those that are asked for in one turn of the loop are one read; while one is under way, all that are asked for meanwhile.
 
-    So what is answered was read after it was asked for, as by a read of one's own. The first who asks reads for all of a read; who asks
-    alone reads at once, without a turn of the loop more than a read of one's own takes. For one event loop.
+    A read that hangs is waited for a tenth of a second at most. What is answered was read after it was asked for, as by a read of one's
+    own; the first who asks reads for all. For one event loop.
     """
 
     def __init__(self, read: Callable[[Iterable[str]], Awaitable[Mapping[str, V]]]) -> None:
@@ -66,11 +66,12 @@ class Gathered(Generic[V]):
         return found
 
     async def _gather(self, others: "list[_Waiting[V]]") -> None:
-        if self._under_way is None:
-            return
         self._next = others
-        try:  # a read that hangs holds up nobody for long
-            await asyncio.wait([self._under_way], timeout=_PATIENCE_SECONDS)
+        try:
+            if self._under_way is None:
+                await asyncio.sleep(0)
+            else:
+                await asyncio.wait([self._under_way], timeout=_PATIENCE_SECONDS)
         finally:
             self._next = None
 
