@@ -8,7 +8,7 @@ Not here: the spelling of server-sent events (`stream`), and who may see what (`
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 
 from threadline_events import topics
 from threadline_events.timeline import AnyTimelineChange, parse_timeline_change
@@ -22,6 +22,8 @@ __all__ = ["FeedClosed", "FeedLagged", "LiveFeed"]
 _RING = 5_000
 _RING_BYTES = 8 * 1024 * 1024
 _READ = 256
+_PAGE = 64
+_PAGE_BYTES = 256 * 1024
 
 
 class FeedLagged(Exception):  # noqa: N818 - not an error of ours: the reader was too slow
@@ -106,18 +108,19 @@ class LiveFeed:
                 self._read.popitem(last=False)
         return self._read[record.position]
 
-    async def follow(self, place: Vector) -> AsyncGenerator[Received, None]:
-        """Every record behind `place`, for ever. Raises PositionExpired, FeedLagged, FeedClosed."""
+    async def follow(self, place: Vector) -> AsyncGenerator[Sequence[Received], None]:
+        """Every record behind `place`, for ever, those together that are there already. Raises PositionExpired, FeedLagged, FeedClosed."""
         if not self._end.covers(place):
             current = Vector.of(topics.TIMELINE, await self._bus.end([topics.TIMELINE]))
             if not current.covers(place):
                 raise PositionExpired("this position lies beyond the end of the log")
         while not self._reaches(place):
-            async for record in self._caught_up(place):
-                place = place.after(record.position)
-                yield record
-        async for record in self._live(place):
-            yield record
+            async for records in self._caught_up(place):
+                for record in records:
+                    place = place.after(record.position)
+                yield records
+        async for records in self._live(place):
+            yield records
 
     def _reaches(self, place: Vector) -> bool:
         """Whether the ring holds everything behind `place` that the feed has seen."""
@@ -129,32 +132,41 @@ class LiveFeed:
         missing = {p: o for p, o in self._end.offsets.items() if place.offsets.get(p, -1) < o}
         return all(p in lowest and place.offsets.get(p, -1) >= lowest[p] - 1 for p in missing)
 
-    async def _caught_up(self, place: Vector) -> AsyncIterator[Received]:
+    async def _caught_up(self, place: Vector) -> AsyncIterator[Sequence[Received]]:
         goal = self._end
         async for records in self._bus.tail([topics.TIMELINE], place.positions()):
+            yield records
             for record in records:
                 place = place.after(record.position)
-                yield record
             if place.covers(goal):
                 return
 
-    async def _live(self, place: Vector) -> AsyncIterator[Received]:
+    async def _live(self, place: Vector) -> AsyncIterator[Sequence[Received]]:
         at = self._first
         while True:
             if at < self._first:
                 raise FeedLagged
-            while at < self._first + len(self._ring):
-                record = self._ring[at - self._first]
-                at += 1
-                if not place.has_seen(record.position):
-                    yield record
-                if at < self._first:
-                    raise FeedLagged
+            if page := self._page(at):
+                at += len(page)
+                if unseen := [record for record in page if not place.has_seen(record.position)]:
+                    yield unseen
+                continue
             if self._closed:
                 raise FeedClosed
             async with self._news:
                 if at == self._first + len(self._ring) and not self._closed:
                     await self._news.wait()
+
+    def _page(self, at: int) -> list[Received]:
+        """What lies in the ring from there, but no more than any number of slow streams may hold."""
+        page: list[Received] = []
+        size = 0
+        for index in range(at - self._first, min(at - self._first + _PAGE, len(self._ring))):
+            page.append(self._ring[index])
+            size += _size(page[-1])
+            if size >= _PAGE_BYTES:
+                break
+        return page
 
     async def _take(self, records: Iterable[Received]) -> None:
         async with self._news:

@@ -79,14 +79,17 @@ def _shown(change: AnyTimelineChange) -> bytes:
 
 
 async def events(parts: ApiParts, wanted: Filter, place: Vector | None) -> AsyncIterator[bytes]:
-    """The frames of one stream, from `place` or from now. An expired position answers `reset` and goes on from now."""
+    """The frames of one stream, from `place` or from now, those of changes that came together in one piece.
+
+    An expired position answers `reset` and goes on from now.
+    """
     yield b"retry: 2000\n\n"
     begun = place or parts.feed.end
     yield _frame("ready", begun)
     while True:
         try:
-            async for frame in _followed(parts, wanted, begun):
-                yield frame
+            async for frames in _followed(parts, wanted, begun):
+                yield frames
         except PositionExpired:
             begun = parts.feed.end
             yield _frame("reset", begun)
@@ -103,14 +106,16 @@ async def _followed(parts: ApiParts, wanted: Filter, place: Vector) -> AsyncIter
     try:
         while True:
             done, _ = await asyncio.wait({following}, timeout=max(0.0, sent + parts.heartbeat_seconds - clock()))
-            change = None
+            frames: list[bytes] = []
             if done:
-                record = following.result()
-                place = place.after(record.position)
+                for record in following.result():
+                    place = place.after(record.position)
+                    change = parts.feed.change_in(record) if wanted.may_pass(record) else None
+                    if change is not None and wanted.passes(change):
+                        frames.append(_frame(change.type, place, _shown(change)))
                 following = asyncio.ensure_future(anext(records))
-                change = parts.feed.change_in(record) if wanted.may_pass(record) else None
-            if change is not None and wanted.passes(change):
-                yield _frame(change.type, place, _shown(change))
+            if frames:
+                yield b"".join(frames)
                 sent, told = clock(), place
             elif clock() >= sent + parts.heartbeat_seconds:
                 # the id moves with the heartbeat too, so that a stream that sees little still resumes close by
