@@ -127,7 +127,13 @@ class KafkaMember(Generic[T]):
         # Not in the context of FastStream's call, which names the batch: a timer, even one that was cancelled, would keep all of it.
         work = processor.process([received(record) for record in records])
         self._batch = batch = asyncio.create_task(work, context=self._context.copy())
+        consumer = self._consumer()
+        if len(records) < self._subscription.max_records // 2:
+            # Else the first record that comes meanwhile is fetched, and all that come after it are not before that one has been handed out:
+            # they wait for the next batch but one. Where records lie about in plenty they are better fetched meanwhile.
+            consumer.pause(*consumer.assignment())
         await asyncio.wait([batch])
+        consumer.resume(*consumer.paused())
         self._batch = None
         self._last_work = self._around.monotonic()
         if batch.cancelled():

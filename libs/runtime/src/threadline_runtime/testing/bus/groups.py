@@ -87,6 +87,25 @@ class GroupSuite(BusRig):
             await seen.until_all(*map(str, range(8)))
         assert len(seen.batches) < 1 + 8
 
+    async def test_all_that_came_while_a_batch_was_handled_comes_next(self, bus: Bus) -> None:
+        """Nobody waits for the next batch but one: that would be most of the time a message takes."""
+        entered, go_on, seen = asyncio.Event(), asyncio.Event(), Seen()
+
+        async def handle(messages: Sequence[Message[str]]) -> None:
+            await seen.handle(messages)
+            entered.set()
+            await go_on.wait()
+
+        await bus.publish([record("a", "1")])
+        async with self.consuming(bus, handle):
+            await entered.wait()
+            for number in range(2, 7):
+                await bus.publish([record("a", str(number))])
+                await asyncio.sleep(0.05)  # time enough to have one fetched before the next is there
+            go_on.set()
+            await seen.until_all("6")
+        assert seen.batches == [["1"], ["2", "3", "4", "5", "6"]]
+
     async def test_two_groups_are_independent(self, bus: Bus) -> None:
         """The journal and the pipeline each see everything, at their own pace."""
         quick, slow = Seen(), Seen()
