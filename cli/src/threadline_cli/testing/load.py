@@ -29,6 +29,7 @@ __all__ = ["AcceptedReply", "History", "Load", "SentMail", "bounce_of", "custome
 _BRAND_OF = {SUPPORT: "acme", SALES: "acme", OTHER_BRAND: "globex"}
 _MAILBOXES = {(SUPPORT,): 6, (SALES,): 1, (OTHER_BRAND,): 1, (SUPPORT, SALES): 2, (SUPPORT, OTHER_BRAND): 1}
 """Where a mail goes, and how often."""
+_LINKED = 3
 _TIRED = (httpx.TransportError, TransientError)
 """A server that is away: an agent tries again, or something else."""
 _RECOUNT_SECONDS = 60.0
@@ -132,6 +133,7 @@ class Load:
         self._odd.poisoned = self.history.poisoned
         self._oddly = threading.Lock()
         self._random = random.Random(seed)  # noqa: S311 - a load, not a secret
+        self._links: list[str] = []
         self._customers = [f"customer{n}@client{n % 3}.test" for n in range(customers)]
         self._pause = pause
         self._stopping = threading.Event()
@@ -334,8 +336,16 @@ class Load:
         one, other = self._random.sample(self._customers, 2)
         body: dict[str, object] = {"brand": "acme", "one": f"email:{one}", "other": f"email:{other}"}
         answer = self._command("POST", "/v1/links", body)
-        if answer is not None and answer.is_success and self._random.random() < 0.7:
-            self._command("DELETE", f"/v1/links/{answer.json()['link_id']}", None)
+        if answer is None or not answer.is_success:
+            return
+        self._links.append(answer.json()["link_id"])
+        if self._random.random() < 0.7:
+            self._unlink(self._links.pop())
+        elif len(self._links) > _LINKED:  # else all customers are one person after a while, and nothing is left to join
+            self._unlink(self._links.pop(0))
+
+    def _unlink(self, link_id: str) -> None:
+        self._command("DELETE", f"/v1/links/{link_id}", None)
 
     def _command(self, method: str, path: str, body: Mapping[str, object] | None) -> httpx.Response | None:
         answer = self._insist(method, path, body)
