@@ -11,6 +11,7 @@ import warnings
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
@@ -24,7 +25,7 @@ from pymongo.operations import DeleteOne
 from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 
-from threadline_runtime.errors import ConfigurationError
+from threadline_runtime.errors import ConfigurationError, TransientError
 from threadline_runtime.mongo_errors import code_of, mapped
 from threadline_runtime.secrets import shown_url
 
@@ -41,6 +42,7 @@ Order: TypeAlias = Sequence[tuple[str, int]]
 _DEADLINE_SECONDS = 10.0
 _BULK_SECONDS = 30.0
 _PROBE_SECONDS = 2.5
+_WHOLE_READ_SECONDS = 900.0
 _CLOSE_SECONDS = 2.0
 _CONNECT_MS = 5000
 _CONNECTIONS = 50
@@ -148,13 +150,30 @@ class MongoDatabase:
         with pymongo.timeout(seconds):
             task = asyncio.create_task(_worked(work, told))
         self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        task.add_done_callback(partial(self._ended, told, work))
         try:
             return await told
         except (PyMongoError, BSONError, UnicodeError, OverflowError) as error:
             raise mapped(error, self.where) from error
         finally:
             del told, task  # else an error would hold this frame, and with it what was to be written, until somebody looks for garbage
+
+    async def ask_part(self, work: Coroutine[Any, Any, T]) -> T:
+        """A part of a read that has many: each is waited for as long as for any other operation.
+
+        The server, which is told of the deadline with the first part, counts the work for all of them against it.
+        """
+        try:
+            async with asyncio.timeout(_DEADLINE_SECONDS):
+                return await self.ask(_WHOLE_READ_SECONDS, work)
+        except TimeoutError as error:
+            raise TransientError(f"MongoDB at {self.where} does not answer") from error
+
+    def _ended(self, told: "asyncio.Future[T]", work: Coroutine[Any, Any, T], task: "asyncio.Task[None]") -> None:
+        self._under_way.discard(task)
+        if not told.done():  # `close` has cancelled it, perhaps before its first step
+            work.close()
+            told.cancel()
 
 
 async def _worked(work: Coroutine[Any, Any, T], told: "asyncio.Future[T]") -> None:
@@ -164,14 +183,11 @@ async def _worked(work: Coroutine[Any, Any, T], told: "asyncio.Future[T]") -> No
     except Exception as error:
         if not told.done():
             told.set_exception(error)
-    except asyncio.CancelledError:
-        told.cancel()
-        raise
     else:
         if not told.done():
             told.set_result(answer)
     finally:
-        del told, work
+        del told, work  # see ask
 
 
 class MongoCollection:
@@ -208,7 +224,7 @@ class MongoCollection:
         try:
             while True:
                 idle = False
-                page = await self._database.ask(_DEADLINE_SECONDS, cursor.to_list(size))
+                page = await self._database.ask_part(cursor.to_list(size))
                 idle = True
                 if not page:
                     return

@@ -87,7 +87,7 @@ class Audit:
         horizon = _Horizon(now, await self._oldest_unprocessed(topics.INBOUND, topics.COMMANDS))
         unwritten = await self._oldest_unprocessed(topics.INTAKES)
         accounts: dict[str, AccountAudit] = {}
-        async for page in self._journal.audited(start, account_id):
+        async for page in self._journal.audited(start, now, account_id):
             for row in page:
                 _count(accounts.setdefault(row.account_id, AccountAudit(row.account_id)), row, horizon)
             await rest()

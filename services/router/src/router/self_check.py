@@ -1,4 +1,4 @@
-"""The router's own look into its books: every hour it audits the last day, shows what is missing as a metric and names it in the log.
+"""The router's own look into its books: it audits the last day, and again an hour later, shows what is missing as a metric and names it in the log.
 
 Any number of routers may look at once. Not here: the counting (`audit`), and looking further back (`threadline audit`).
 """
@@ -20,20 +20,26 @@ _EVERY_SECONDS = 3600.0
 _AGAIN_SECONDS = 60.0
 _REST_TIMES = 9
 _LONGEST_REST_SECONDS = 30.0
+_HURRY_SECONDS = 1800.0
 _log = structlog.stdlib.get_logger("threadline.router")
 
 
 class _Pace:
-    """After each page the database is left to others for nine times as long as the page took, so a slow one is asked the less."""
+    """After each page the database is left to others for nine times as long as the page took; where that takes half an hour, once as long.
+
+    So a slow one is asked the less, and a look ends all the same.
+    """
 
     def __init__(self, sleep: Callable[[float], Awaitable[None]], clock: Callable[[], float]) -> None:
         self._sleep = sleep
         self._clock = clock
-        self._since = clock()
+        self._begun = self._since = clock()
 
     async def rest(self) -> None:
         """Wait after a page."""
-        await self._sleep(min(_LONGEST_REST_SECONDS, _REST_TIMES * (self._clock() - self._since)))
+        now = self._clock()
+        times = _REST_TIMES if now - self._begun < _HURRY_SECONDS else 1
+        await self._sleep(min(_LONGEST_REST_SECONDS, times * (now - self._since)))
         self._since = self._clock()
 
 

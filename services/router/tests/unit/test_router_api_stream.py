@@ -99,9 +99,9 @@ async def test_changes_that_came_together_are_sent_together(world: World) -> Non
                 await asyncio.sleep(0)
         frames = events(world.parts, Filter(key()), start)
         begun = [await anext(frames) for _ in range(2)]
-        pieces = [await anext(frames) for _ in range(2)]
+        pieces = [await anext(frames) for _ in range(8)]
         await frames.aclose()  # type: ignore[attr-defined]
-    assert [piece.count(b"event: ") for piece in (*begun, *pieces)] == [0, 1, 64, 57]
+    assert [piece.count(b"event: ") for piece in (*begun, *pieces)] == [0, 1, *[16] * 7, 9]
 
 
 def texts(frames: list[Frame]) -> list[object]:

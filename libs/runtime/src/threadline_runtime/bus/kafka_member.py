@@ -124,13 +124,13 @@ class KafkaMember(Generic[T]):
             surroundings=self._around,
             stopping=self._halt,
         )
+        consumer = self._consumer()
         # Not in the context of FastStream's call, which names the batch: a timer, even one that was cancelled, would keep all of it.
         work = processor.process([received(record) for record in records])
         self._batch = batch = asyncio.create_task(work, context=self._context.copy())
-        consumer = self._consumer()
         if len(records) < self._subscription.max_records // 2:
-            # Else the first record that comes meanwhile is fetched, and all that come after it are not before that one has been handed out:
-            # they wait for the next batch but one. Where records lie about in plenty they are better fetched meanwhile.
+            # Else the first record that comes meanwhile is fetched, and those after it only once that one was handed out: they would
+            # wait for the batch after the next. Where records lie about in plenty they are better fetched meanwhile.
             consumer.pause(*consumer.assignment())
         await asyncio.wait([batch])
         consumer.resume(*consumer.paused())

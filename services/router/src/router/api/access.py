@@ -22,6 +22,10 @@ _LONGEST = 256
 
 async def parts_of(request: Request) -> ApiParts:
     """The parts of the app that answers. A coroutine, as are all dependencies here: others are called in a thread, which costs more."""
+    return _parts(request)
+
+
+def _parts(request: Request) -> ApiParts:
     return cast(ApiParts, request.app.state.parts)
 
 
@@ -37,10 +41,10 @@ async def key_of(parts: ApiParts, secret: str) -> ApiKey | None:
 
 
 def _needs(scope: Scope) -> Callable[..., Awaitable[ApiKey]]:
-    async def admitted(parts: PartsOf, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)] = None) -> ApiKey:
+    async def admitted(request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)] = None) -> ApiKey:
         if credentials is None:
             raise Problem(401, "no_key", "Give an API key: `Authorization: Bearer tl_...`.", _CHALLENGE)
-        key = await key_of(parts, credentials.credentials)
+        key = await key_of(_parts(request), credentials.credentials)
         if key is None:
             raise Problem(401, "bad_key", "This API key is unknown or revoked.", _CHALLENGE)
         if not key.may(scope):
@@ -54,7 +58,8 @@ ReaderKey = Annotated[ApiKey, Depends(_needs(Scope.READ))]
 WriterKey = Annotated[ApiKey, Depends(_needs(Scope.REPLY))]
 
 
-async def _reading(parts: PartsOf, key: ReaderKey) -> Reading:
+async def _reading(request: Request, key: ReaderKey) -> Reading:
+    parts = _parts(request)
     return Reading(parts.store, parts.singles, key)
 
 

@@ -22,8 +22,8 @@ __all__ = ["FeedClosed", "FeedLagged", "LiveFeed"]
 _RING = 5_000
 _RING_BYTES = 8 * 1024 * 1024
 _READ = 256
-_PAGE = 64
-_PAGE_BYTES = 256 * 1024
+_PAGE = 16
+_PAGE_BYTES = 64 * 1024
 
 
 class FeedLagged(Exception):  # noqa: N818 - not an error of ours: the reader was too slow
@@ -109,7 +109,10 @@ class LiveFeed:
         return self._read[record.position]
 
     async def follow(self, place: Vector) -> AsyncGenerator[Sequence[Received], None]:
-        """Every record behind `place`, for ever, those together that are there already. Raises PositionExpired, FeedLagged, FeedClosed."""
+        """Every record behind `place`, for ever, a few together where they are there already.
+
+        Raises PositionExpired, FeedLagged, FeedClosed.
+        """
         if not self._end.covers(place):
             current = Vector.of(topics.TIMELINE, await self._bus.end([topics.TIMELINE]))
             if not current.covers(place):
@@ -135,7 +138,10 @@ class LiveFeed:
     async def _caught_up(self, place: Vector) -> AsyncIterator[Sequence[Received]]:
         goal = self._end
         async for records in self._bus.tail([topics.TIMELINE], place.positions()):
-            yield records
+            at = 0
+            while page := _page(records, at):
+                yield page
+                at += len(page)
             for record in records:
                 place = place.after(record.position)
             if place.covers(goal):
@@ -146,7 +152,7 @@ class LiveFeed:
         while True:
             if at < self._first:
                 raise FeedLagged
-            if page := self._page(at):
+            if page := _page(self._ring, at - self._first):
                 at += len(page)
                 if unseen := [record for record in page if not place.has_seen(record.position)]:
                     yield unseen
@@ -156,17 +162,6 @@ class LiveFeed:
             async with self._news:
                 if at == self._first + len(self._ring) and not self._closed:
                     await self._news.wait()
-
-    def _page(self, at: int) -> list[Received]:
-        """What lies in the ring from there, but no more than any number of slow streams may hold."""
-        page: list[Received] = []
-        size = 0
-        for index in range(at - self._first, min(at - self._first + _PAGE, len(self._ring))):
-            page.append(self._ring[index])
-            size += _size(page[-1])
-            if size >= _PAGE_BYTES:
-                break
-        return page
 
     async def _take(self, records: Iterable[Received]) -> None:
         async with self._news:
@@ -178,6 +173,18 @@ class LiveFeed:
                 self._bytes -= _size(self._ring.popleft())
                 self._first += 1
             self._news.notify_all()
+
+
+def _page(records: Sequence[Received], at: int) -> list[Received]:
+    """What lies there, but no more than one turn of the loop may be spent on, and any number of slow streams may hold."""
+    page: list[Received] = []
+    size = 0
+    for index in range(at, min(at + _PAGE, len(records))):
+        page.append(records[index])
+        size += _size(page[-1])
+        if size >= _PAGE_BYTES:
+            break
+    return page
 
 
 def _size(record: Received) -> int:

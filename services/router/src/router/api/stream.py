@@ -113,10 +113,11 @@ async def _followed(parts: ApiParts, wanted: Filter, place: Vector) -> AsyncIter
                     change = parts.feed.change_in(record) if wanted.may_pass(record) else None
                     if change is not None and wanted.passes(change):
                         frames.append(_frame(change.type, place, _shown(change)))
+                        told = place
                 following = asyncio.ensure_future(anext(records))
             if frames:
                 yield b"".join(frames)
-                sent, told = clock(), place
+                sent = clock()
             elif clock() >= sent + parts.heartbeat_seconds:
                 # the id moves with the heartbeat too, so that a stream that sees little still resumes close by
                 yield b": \n\n" if place == told else _frame("ready", place)

@@ -34,9 +34,9 @@ class MongoJournal:
         found = await self._journal.first({"_id": intake_id})
         return _row(found, {}) if found else None
 
-    async def audited(self, since: datetime, account_id: str | None) -> AsyncIterator[Sequence[JournalRow]]:
+    async def audited(self, since: datetime, before: datetime, account_id: str | None) -> AsyncIterator[Sequence[JournalRow]]:
         """Pages of intakes with the outcomes of their events."""
-        where: Document = {"received_at": {"$gte": since}, **_of(account_id)}
+        where: Document = {"received_at": {"$gte": since, "$lt": before}, **_of(account_id)}
         order = [("received_at", ASCENDING), ("_id", ASCENDING)]
         async for page in self._journal.pages(where, order=order, fields=_WITHOUT_RAW):
             outcomes = await self._outcomes_of([one["_id"] for one in page])

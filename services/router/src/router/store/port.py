@@ -372,8 +372,8 @@ class JournalStore(Protocol):
         """One intake with its payload or the blob that holds it."""
         ...
 
-    def audited(self, since: datetime, account_id: str | None) -> AsyncIterator[Sequence[JournalRow]]:
-        """Pages of intakes received since a time, without payloads, each with the outcomes of its events by index."""
+    def audited(self, since: datetime, before: datetime, account_id: str | None) -> AsyncIterator[Sequence[JournalRow]]:
+        """Pages of intakes received between two times, without payloads, each with the outcomes of its events by index."""
         ...
 
     def unjournalled(self, since: datetime, before: datetime, account_id: str | None) -> AsyncIterator[Mapping[str, int]]:

@@ -64,16 +64,16 @@ class SqliteJournal:
         row, raw = await self._database.read(run)
         return _row(row, raw, {}) if row else None
 
-    async def audited(self, since: datetime, account_id: str | None) -> AsyncIterator[Sequence[JournalRow]]:
+    async def audited(self, since: datetime, before: datetime, account_id: str | None) -> AsyncIterator[Sequence[JournalRow]]:
         """Pages of intakes with the outcomes of their events."""
         last: tuple[str, str] = (spell(since) or "", "")
         statement = (
-            f"SELECT {_COLUMNS} FROM router_journal WHERE (received_at, intake_id) > (?, ?) AND (? IS NULL OR account_id = ?)"
-            " ORDER BY received_at, intake_id LIMIT ?"
+            f"SELECT {_COLUMNS} FROM router_journal WHERE (received_at, intake_id) > (?, ?) AND received_at < ?"
+            " AND (? IS NULL OR account_id = ?) ORDER BY received_at, intake_id LIMIT ?"
         )
 
         def page(connection: sqlite3.Connection) -> tuple[list[sqlite3.Row], dict[str, dict[int, str]]]:
-            rows = connection.execute(statement, (*last, account_id, account_id, _PAGE)).fetchall()
+            rows = connection.execute(statement, (*last, spell(before), account_id, account_id, _PAGE)).fetchall()
             ids = ids_parameter(row[0] for row in rows)
             outcomes: dict[str, dict[int, str]] = defaultdict(dict)
             for source in (_OTHERS, _STORED):  # an entry outweighs an earlier dead letter
