@@ -1,4 +1,4 @@
-"""The router's own look into its books: it audits the last day, and again an hour later, shows what is missing as a metric and names it in the log.
+"""The router's own look into its books, again an hour after each: it audits the last day, shows what is missing as a metric and in the log.
 
 Any number of routers may look at once. Not here: the counting (`audit`), and looking further back (`threadline audit`).
 """
