@@ -58,6 +58,7 @@ import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Collection;
 import java.util.List;
 import org.h2.mvstore.MVMap;
 import org.h2.mvstore.WriteBuffer;
@@ -148,7 +149,22 @@ public class Server {
 
     /** By itself the server has Java serialise its documents, which takes a fifth of its time; this writes BSON. */
     private static class Documents extends BasicDataType<Document> {
-        public int getMemory(Document one) { return 4096; }
+        public int getMemory(Document one) { return 200 + one.values().stream().mapToInt(Documents::memory).sum(); }
+
+        private static int memory(Object value) {
+            if (value instanceof String text) {
+                return 100 + 2 * text.length();
+            } else if (value instanceof BinData data) {
+                return 100 + data.getData().length;
+            } else if (value instanceof byte[] data) {
+                return 100 + data.length;
+            } else if (value instanceof Document inner) {
+                return 100 + inner.values().stream().mapToInt(Documents::memory).sum();
+            } else if (value instanceof Collection<?> many) {
+                return 100 + many.stream().mapToInt(Documents::memory).sum();
+            }
+            return 100;
+        }
 
         public void write(WriteBuffer into, Document one) {
             ByteBuf bson = Unpooled.buffer(4096);
@@ -194,7 +210,7 @@ public class Server {
     }
 }
 """
-_JVM = ("-Xms512m", "-Xmn320m", "-Xmx1g", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
+_JVM = ("-Xms512m", "-Xmn320m", "-Xmx2g", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
 _START_SECONDS = 60.0
 
 __all__ = ["MONGODB_VARIABLE", "MongoServer", "database_url", "named_mongodb", "require_mongodb", "running_mongodb"]
