@@ -40,6 +40,20 @@ async def test_an_operation_goes_on_when_its_caller_is_cancelled(database: Mongo
     assert done.is_set()
 
 
+async def test_who_asks_a_client_that_is_closing_is_told(database: MongoDatabase) -> None:
+    """Also where what he asked for was given up before its first step."""
+
+    async def operation() -> None:
+        await asyncio.sleep(0)
+
+    caller = asyncio.create_task(database.ask(10, operation()))
+    await asyncio.sleep(0)
+    for task in tuple(database._under_way):
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(caller, 10)
+
+
 async def test_an_error_that_nobody_waits_for_any_more_is_no_warning(database: MongoDatabase, caplog: pytest.LogCaptureFixture) -> None:
     async def operation() -> None:
         await asyncio.sleep(0)

@@ -104,6 +104,23 @@ async def test_changes_that_came_together_are_sent_together(world: World) -> Non
     assert [piece.count(b"event: ") for piece in (*begun, *pieces)] == [0, 1, *[16] * 7, 9]
 
 
+async def test_a_position_behind_what_is_not_shown_is_told_with_the_next_sign_of_life(world: World) -> None:
+    """Else who comes back is sent others' changes once more, or none, where they are trimmed by then."""
+    async with running(world.parts.feed), asyncio.timeout(10):
+        start = world.parts.feed.end
+        for brand in ("acme", "globex"):
+            contact = await world.contact("email:ann@x.example", "Ann", brand=brand)
+            await world.message(await world.strand(contact, "Lamp", "email", NOW), "Hi", NOW)
+        last = Vector.of(topics.TIMELINE, await world.bus.end([topics.TIMELINE]))
+        while not world.parts.feed.end.covers(last):  # noqa: ASYNC110 - the feed has no reader here that could tell
+            await asyncio.sleep(0)
+        frames = events(world.parts, Filter(key("acme")), start)
+        pieces = [await anext(frames) for _ in range(4)]
+        await frames.aclose()  # type: ignore[attr-defined]
+    name, place, _ = read(pieces[-1])
+    assert (name, Vector.parse(topics.TIMELINE, place)) == ("ready", last)
+
+
 def texts(frames: list[Frame]) -> list[object]:
     return [data["entry"]["text"] for name, _, data in frames if name == "entry.changed"]  # type: ignore[index]
 
