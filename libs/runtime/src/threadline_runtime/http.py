@@ -65,7 +65,14 @@ class HttpServer:
     async def serve(self, app: ASGIApp, *, grace: float = 5.0) -> None:
         """Answer until cancelled; then take no new requests and give open ones `grace` seconds (streams are cut)."""
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, proxy_headers=False, timeout_graceful_shutdown=max(1, round(grace))
+            app,
+            http="h11",  # by itself uvicorn takes httptools where that is installed, which knows no bounds and loses bodies beside `Upgrade`
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=max(1, round(grace)),
         )
         server = _Server(config)
         work = asyncio.create_task(server.serve(sockets=[self._listener]))
