@@ -66,7 +66,7 @@ class HttpServer:
         """Answer until cancelled; then take no new requests and give open ones `grace` seconds (streams are cut)."""
         config = uvicorn.Config(
             app,
-            http="h11",  # by itself uvicorn takes httptools where that is installed, which knows no bounds and loses bodies beside `Upgrade`
+            http="h11",  # else httptools where it is installed, which knows no bounds and loses a body beside `Upgrade`
             ws="none",
             log_config=None,
             access_log=False,
