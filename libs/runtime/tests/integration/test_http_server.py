@@ -1,4 +1,4 @@
-"""The HTTP server in our loop: a taken port is one clear line, a cancel lets open requests end."""
+"""The HTTP server in our loop: a taken port is one clear line, a cancel lets open requests end, a head without measure is refused."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable

@@ -70,6 +70,15 @@ async def take(parts: ApiParts, count: int, *, wanted: Filter, place: Vector | N
     return taken[:count]
 
 
+async def all_seen(feed: LiveFeed, world: World) -> Vector:
+    """The end of the topic, once the feed has seen all before it."""
+    last = Vector.of(topics.TIMELINE, await world.bus.end([topics.TIMELINE]))
+    async with asyncio.timeout(10):
+        while not feed.end.covers(last):  # noqa: ASYNC110 - the feed has no reader here that could tell
+            await asyncio.sleep(0)
+    return last
+
+
 async def two_brands(world: World) -> dict[str, str]:
     strands: dict[str, str] = {}
     for brand in ("globex", "acme", "globex", "acme"):
@@ -93,10 +102,7 @@ async def test_changes_that_came_together_are_sent_together(world: World) -> Non
         strand = await world.strand(await world.contact("email:ann@x.example", "Ann"), "Lamp", "email", NOW)
         for number in range(60):
             await world.message(strand, f"m{number}", NOW + number * MINUTE)
-        last = Vector.of(topics.TIMELINE, await world.bus.end([topics.TIMELINE]))
-        async with asyncio.timeout(10):
-            while not world.parts.feed.end.covers(last):  # noqa: ASYNC110 - the feed has no reader here that could tell
-                await asyncio.sleep(0)
+        await all_seen(world.parts.feed, world)
         frames = events(world.parts, Filter(key()), start)
         begun = [await anext(frames) for _ in range(2)]
         pieces = [await anext(frames) for _ in range(8)]
@@ -111,9 +117,7 @@ async def test_a_position_behind_what_is_not_shown_is_told_with_the_next_sign_of
         for brand in ("acme", "globex"):
             contact = await world.contact("email:ann@x.example", "Ann", brand=brand)
             await world.message(await world.strand(contact, "Lamp", "email", NOW), "Hi", NOW)
-        last = Vector.of(topics.TIMELINE, await world.bus.end([topics.TIMELINE]))
-        while not world.parts.feed.end.covers(last):  # noqa: ASYNC110 - the feed has no reader here that could tell
-            await asyncio.sleep(0)
+        last = await all_seen(world.parts.feed, world)
         frames = events(world.parts, Filter(key("acme")), start)
         pieces = [await anext(frames) for _ in range(4)]
         await frames.aclose()  # type: ignore[attr-defined]
@@ -181,10 +185,7 @@ async def test_a_reader_that_fell_out_of_the_ring_is_ended(world: World) -> None
         assert feed.change_in(first) is not None
         for number in range(8):
             await world.message(strand, f"m{number}", NOW + number * MINUTE)
-        last = Vector.of(topics.TIMELINE, await world.bus.end([topics.TIMELINE]))
-        async with asyncio.timeout(10):
-            while not feed.end.covers(last):  # noqa: ASYNC110 - the feed has no reader here that could tell
-                await asyncio.sleep(0)
+        await all_seen(feed, world)
         with pytest.raises(FeedLagged):
             await rest_of(moments)
 
@@ -316,10 +317,7 @@ async def test_nothing_is_read_that_nobody_listens_to(world: World, monkeypatch:
     async with running(world.parts.feed):
         start = world.parts.feed.end
         await two_brands(world)
-        last = Vector.of(topics.TIMELINE, await world.bus.end([topics.TIMELINE]))
-        async with asyncio.timeout(10):
-            while not world.parts.feed.end.covers(last):  # noqa: ASYNC110 - the feed has no reader here that could tell
-                await asyncio.sleep(0)
+        await all_seen(world.parts.feed, world)
         assert read_ones == []
         first, second = [await take(world.parts, 6, wanted=Filter(key("acme")), place=start) for _ in range(2)]
     assert first == second
